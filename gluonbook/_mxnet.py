@@ -1,0 +1,143 @@
+"""The one file that imports MXNet, at its first use and not before.
+
+    from gluonbook._mxnet import autograd, gluon, mx, nd
+
+gives stand-ins that import MXNet 1.9.1 when one of their attributes is first asked for. Before that import, ``load``
+restores the NumPy names that MXNet still uses, gives MXNet the processors that this process may use, and opens the CUDA
+libraries of the cu112 build; where the import fails, it says what was found and which command mends it.
+"""
+
+import ctypes
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+CPU_BUILD, GPU_BUILD = "mxnet", "mxnet-cu112"
+INSTALL_CPU = 'pip install "mxnet==1.9.1" "numpy>=1.20,<2"'
+INSTALL_GPU = 'pip install "gluonbook[cu112]"'
+
+# In the order in which they need each other; all from the nvidia-*-cu11 wheels.
+CUDA_LIBRARIES = (
+    "cuda_runtime/lib/libcudart.so.11.0",
+    "cublas/lib/libcublasLt.so.11",
+    "cublas/lib/libcublas.so.11",
+    "cuda_nvrtc/lib/libnvrtc.so.11.2",
+    "cufft/lib/libcufft.so.10",
+    "curand/lib/libcurand.so.10",
+    "cusolver/lib/libcusolver.so.11",
+    "nccl/lib/libnccl.so.2",
+    "nvtx/lib/libnvToolsExt.so.1",
+    "cudnn/lib/libcudnn.so.8",
+)
+
+
+class _Deferred(types.ModuleType):
+    """A module of MXNet's that is imported when it is first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__version__":  # asked by inspect, doctest or copy: no use of MXNet
+            raise AttributeError(name)
+        load()
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+mx: Any = _Deferred("mxnet")
+nd: Any = _Deferred("mxnet.ndarray")
+autograd: Any = _Deferred("mxnet.autograd")
+gluon: Any = _Deferred("mxnet.gluon")
+
+
+def load() -> types.ModuleType:
+    """Import MXNet, prepared as above.
+
+    Raises:
+        ImportError: there is no build of MXNet, or one that does not import; the message says what to install.
+    """
+    if "mxnet" in sys.modules:
+        return sys.modules["mxnet"]
+    restore_numpy_names()
+    set_threads()
+    found = installed_builds()
+    try:
+        if GPU_BUILD in found:
+            preload_cuda()
+        return importlib.import_module("mxnet")
+    except Exception as error:  # a broken build fails with whatever its first broken line raises
+        for name in [name for name in sys.modules if name.split(".")[0] == "mxnet"]:
+            del sys.modules[name]
+        raise ImportError(explain_failure(error, found)) from error
+
+
+def restore_numpy_names() -> None:
+    """Give NumPy back ``numpy.bool``, which MXNet 1.9.1 reads at import and at run time."""
+    import numpy
+
+    if "bool" not in numpy.__dict__:  # hasattr would make NumPy 1.20-1.23 warn
+        numpy.bool = bool  # type: ignore[attr-defined]
+
+
+def usable_cpus() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def set_threads() -> None:
+    """Let MXNet use every processor of this process, unless the user has set ``OMP_NUM_THREADS``.
+
+    MXNet takes half of the processors, because it assumes hyper-threading; on two real cores that is half the speed.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cpus()))
+
+
+def installed_builds() -> dict[str, str]:
+    """Return the version of each installed distribution that owns ``site-packages/mxnet``."""
+    found = {}
+    for distribution in importlib.metadata.distributions():
+        name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
+        if name == CPU_BUILD or name.startswith("mxnet-cu"):
+            found[name] = distribution.version
+    return found
+
+
+def preload_cuda() -> None:
+    """Open the CUDA libraries of the nvidia wheels, so that MXNet's library finds them without ``LD_LIBRARY_PATH``."""
+    spec = importlib.util.find_spec("nvidia")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for library in CUDA_LIBRARIES:
+            if (Path(folder) / library).exists():
+                ctypes.CDLL(str(Path(folder) / library), mode=ctypes.RTLD_GLOBAL)
+
+
+def explain_failure(error: BaseException, found: dict[str, str]) -> str:
+    """Say in words why MXNet did not import and which command mends it."""
+    builds = " and ".join(f"{name} {version}" for name, version in sorted(found.items()))
+    if len(found) > 1:
+        return (
+            f"{builds} are both installed and overwrite each other's files. "
+            f"Remove them and install one: pip uninstall -y {' '.join(sorted(found))}, then {INSTALL_CPU}"
+        )
+    if not found and isinstance(error, ModuleNotFoundError) and error.name == "mxnet":
+        version = ".".join(map(str, sys.version_info[:2]))
+        return (
+            f"MXNet is not installed for Python {version} ({sys.executable}). "
+            f"Install one build: {INSTALL_CPU}, or for an NVIDIA GPU: {INSTALL_GPU}"
+        )
+    said = f"{builds or 'MXNet, not installed by pip,'} is there but does not import ({type(error).__name__}: {error}). "
+    if "libcuda.so" in str(error):
+        return said + f"It needs an NVIDIA driver; without one: pip uninstall -y {GPU_BUILD}, then {INSTALL_CPU}"
+    if GPU_BUILD in found:
+        return said + f"Reinstall it with its CUDA libraries: {INSTALL_GPU}"
+    import numpy
+
+    if int(numpy.__version__.split(".")[0]) >= 2:
+        return said + f'NumPy {numpy.__version__} is too new for it: pip install "numpy>=1.20,<2"'
+    if sys.version_info >= (3, 12) and importlib.util.find_spec("distutils") is None:
+        return said + "It uses distutils, which setuptools provides: pip install setuptools"
+    return said + f"Reinstall it: {INSTALL_CPU} --force-reinstall"

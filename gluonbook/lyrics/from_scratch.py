@@ -1,0 +1,158 @@
+"""The recurrent network of the notes, written out: one-hot inputs, explicit state, parameters in a list.
+
+Letters: ``N`` batch, ``T`` steps, ``V`` vocabulary, ``H`` hidden. Everything is MXNet ``nd``; nothing is hybridized.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, Optional
+
+from gluonbook import _check, training
+from gluonbook._mxnet import autograd, mx, nd
+
+
+def to_onehot(X: Any, size: int) -> list[Any]:
+    """Turn a batch of rows of indices into one array of one-hot vectors a step.
+
+    Args:
+        X: (N, T) nd or NumPy array of indices from 0 to size - 1.
+        size: V, length of the vectors.
+
+    Returns:
+        T arrays (N, V) float32.
+
+    Raises:
+        ValueError: X is no batch of rows.
+
+    >>> [step.shape for step in to_onehot(nd.arange(10).reshape((2, 5)), 1027)]
+    [(2, 1027), (2, 1027), (2, 1027), (2, 1027), (2, 1027)]
+    """
+    if X.ndim != 2:
+        raise ValueError(f"X must be (N, T), got shape {X.shape}")
+    X = X if isinstance(X, nd.NDArray) else nd.array(X)
+    return [nd.one_hot(step, size) for step in X.T]
+
+
+def init_params(vocab_size: int, num_hiddens: int, device: Any = None) -> list[Any]:
+    """Draw the network's parameters: weights from N(0, 0.01²), biases 0, with gradients attached.
+
+    Args:
+        vocab_size: V, inputs and outputs.
+        num_hiddens: H.
+        device: mx.Context; None is the current one.
+
+    Returns:
+        W_xh (V, H), W_hh (H, H), b_h (H,), W_hy (H, V), b_y (V,).
+    """
+    V = _check.integer("vocab_size", vocab_size, at_least=1)
+    H = _check.integer("num_hiddens", num_hiddens, at_least=1)
+    device = device or mx.current_context()
+    params = [
+        nd.random.normal(scale=0.01, shape=(V, H), ctx=device),
+        nd.random.normal(scale=0.01, shape=(H, H), ctx=device),
+        nd.zeros(H, ctx=device),
+        nd.random.normal(scale=0.01, shape=(H, V), ctx=device),
+        nd.zeros(V, ctx=device),
+    ]
+    for param in params:
+        param.attach_grad()
+    return params
+
+
+def init_state(batch_size: int, num_hiddens: int, device: Any = None) -> tuple[Any]:
+    """Return the state before the first step: one (N, H) array of zeros."""
+    return (nd.zeros((batch_size, num_hiddens), ctx=device or mx.current_context()),)
+
+
+def rnn(inputs: Iterable[Any], state: tuple[Any], params: list[Any]) -> tuple[list[Any], tuple[Any]]:
+    """Run the network over the steps of a batch.
+
+    The weights' shapes hold no N: the same ones serve a batch of 32 in training and of 1 in prediction.
+
+    Args:
+        inputs: T arrays (N, V), one-hot.
+        state: one array (N, H).
+        params: as ``init_params`` gives them.
+
+    Returns:
+        outputs: T arrays (N, V) of logits; state: one array (N, H).
+    """
+    W_xh, W_hh, b_h, W_hy, b_y = params
+    (H,) = state
+    outputs = []
+    for X in inputs:
+        H = nd.tanh(nd.dot(X, W_xh) + nd.dot(H, W_hh) + b_h)  # (N, H)
+        outputs.append(nd.dot(H, W_hy) + b_y)  # (N, V)
+    return outputs, (H,)
+
+
+def train_epochs(
+    params: list[Any],
+    batches: Callable[[], Iterable[tuple[Any, Any]]],
+    num_epochs: int = 250,
+    lr: float = 1e2,
+    theta: Optional[float] = 1e-2,
+    carry_state: bool = True,
+) -> Iterator[float]:
+    """Train the network by the notes' recipe: mean cross-entropy, clipped gradients, plain gradient descent.
+
+    Args:
+        params: as ``init_params`` gives them; changed in place.
+        batches: gives an epoch's batches X, Y, (N, T) int each, at every call.
+        num_epochs: at least 1.
+        lr: learning rate, above 0.
+        theta: the gradients' joint norm is clipped to it; None clips nothing.
+        carry_state: True for adjacent batches: the state is zero at the start of an epoch, and each batch starts from
+            the state that the one before it ended with, detached. False for random batches: it is zero at each.
+
+    Yields:
+        the perplexity of each epoch, as it ends.
+
+    Raises:
+        training.NonFiniteLoss: the loss is infinite or not a number.
+    """
+    V, H = params[0].shape
+    device = params[0].context
+    loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+    for epoch in range(1, num_epochs + 1):
+        guard = training.LossGuard(epoch, lr)
+        state: Any = None
+        for X, Y in batches():
+            if state is None or not carry_state:
+                state = init_state(len(X), H, device)
+            state = tuple(s.detach() for s in state)
+            labels = nd.array(Y.T.reshape(-1), ctx=device)  # (T*N,)
+            with autograd.record():
+                outputs, state = rnn(to_onehot(nd.array(X, ctx=device), V), state, params)
+                l = loss(nd.concat(*outputs, dim=0), labels).mean()  # logits (T*N, V)
+            l.backward()
+            training.clip_gradients([param.grad for param in params], theta)
+            for param in params:
+                param[:] = param - lr * param.grad
+            guard.add(l)
+        yield training.perplexity(guard.mean())
+
+
+def predict(prefix: Any, num_tokens: int, params: list[Any]) -> list[int]:
+    """Continue a prefix with the most probable token each time, as the notes do: a batch of one, one step at a time.
+
+    Args:
+        prefix: (P,) indices, P at least 1.
+        num_tokens: how many follow, at least 0.
+        params: as ``init_params`` gives them.
+
+    Returns:
+        P + num_tokens indices; the first P are the prefix.
+    """
+    V, H = params[0].shape
+    prefix = [int(i) for i in _check.indices("prefix", prefix, below=V)]
+    _check.integer("length of prefix", len(prefix), at_least=1)
+    state = init_state(1, H, params[0].context)
+    output = prefix[:1]
+    for t in range(_check.integer("num_tokens", num_tokens, at_least=0) + len(prefix) - 1):
+        X = to_onehot(nd.array([output[-1:]], ctx=params[0].context), V)
+        (Y,), state = rnn(X, state, params)  # (1, V)
+        if t < len(prefix) - 1:
+            output.append(prefix[t + 1])
+        else:
+            output.append(int(Y.argmax(axis=1).asscalar()))
+    return output

@@ -1,0 +1,98 @@
+"""A trained model as plain data: NumPy weights, vocabulary, settings, history; and its folder on disk."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gluonbook import _files, training
+from gluonbook._mxnet import nd
+from gluonbook.lyrics.vocabulary import Vocabulary
+
+PARAMS, DESCRIPTION = "model.params", "model.json"
+ARCHITECTURE = ("cell", "num_hiddens", "num_layers", "embedding_size", "dropout")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What training returns and generation reads.
+
+    Attributes:
+        weights: float32 arrays by the names that ``LanguageModel.save_parameters`` gives them.
+        vocabulary: of V tokens.
+        settings: the arguments of ``train`` that made it; those of ``ARCHITECTURE`` and ``level`` are always there.
+        history: one dict an epoch: ``epoch``, ``train`` and ``held_out`` perplexity (None where nothing was held out),
+            ``lr``, ``seconds``.
+    """
+
+    weights: dict[str, np.ndarray]
+    vocabulary: Vocabulary
+    settings: dict[str, Any]
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def embedded_model() -> Path:
+    """Return the folder of the model that ships with the package."""
+    return _files.packaged("datasets") / "lyrics" / "model"
+
+
+def save_model(folder: _files.PathLike, model: TrainedModel) -> Path:
+    """Write a model to a folder: ``model.params`` and ``model.json``.
+
+    Returns:
+        the path of ``model.json``.
+    """
+    folder = Path(folder)
+    with _files.replacing(folder / PARAMS) as neighbour:
+        nd.save(str(neighbour), {name: nd.array(weight) for name, weight in model.weights.items()})
+    description = {
+        "settings": model.settings,
+        "history": model.history,
+        "params_sha256": _digest(folder / PARAMS),
+        "tokens": model.vocabulary.tokens,
+    }
+    _files.write_json(folder / DESCRIPTION, description)
+    return folder / DESCRIPTION
+
+
+def load_model(folder: _files.PathLike) -> TrainedModel:
+    """Read a model from its folder.
+
+    Raises:
+        FileNotFoundError: there is no model; the message says how to make one.
+        ValueError: its files cannot be read, or do not belong together.
+    """
+    folder = Path(folder)
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: no model in this folder; gluonbook lyrics train --out {folder} makes one")
+    description = _files.read_json(path)
+    missing = {"settings", "history", "params_sha256", "tokens"} - set(description)
+    if missing:
+        raise ValueError(f"{path} is not a model's description: it lacks {', '.join(sorted(missing))}")
+    arrays = training.load_arrays(folder / PARAMS)
+    if _digest(folder / PARAMS) != description["params_sha256"]:
+        raise ValueError(f"{folder / PARAMS} and {path} do not belong together: one of them was written by another run")
+    return TrainedModel(
+        {name: array.asnumpy() for name, array in arrays.items()},
+        Vocabulary.from_tokens(description["tokens"]),
+        description["settings"],
+        description["history"],
+    )
+
+
+def build_net(model: TrainedModel, device: Any) -> Any:
+    """Return the Gluon network with the model's weights, on a device."""
+    from gluonbook.lyrics.model import LanguageModel
+
+    net = LanguageModel(len(model.vocabulary), **{name: model.settings[name] for name in ARCHITECTURE})
+    net.initialize(ctx=device)
+    for name, param in net._collect_params_with_prefix().items():
+        param.set_data(nd.array(model.weights[name], ctx=device))
+    return net
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,378 @@
+"""Training of a lyrics model: epochs over adjacent batches, perplexities, samples, checkpoints, resume."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from gluonbook import _check, _files, devices, training
+from gluonbook._mxnet import autograd, gluon, mx, nd
+from gluonbook.lyrics.batches import batches_adjacent
+from gluonbook.lyrics.generation import generate
+from gluonbook.lyrics.saved import TrainedModel, build_net, save_model
+from gluonbook.lyrics.tokens import tokenize
+from gluonbook.lyrics.vocabulary import Vocabulary
+
+PREFIXES = ("分开", "不分开")
+SAMPLE_LENGTH = 50
+LAST_LR = 0.05  # the schedule's last learning rate, as a share of its first
+# What changes the numbers of a run: a resumed one takes these from its checkpoint.
+RECIPE = (
+    *("level", "cell", "num_hiddens", "num_layers", "embedding_size", "dropout", "batch_size", "num_steps", "num_epochs"),
+    *("lr", "theta", "held_out", "min_count", "keep", "seed"),
+)
+
+
+def train(
+    text: str,
+    out: Optional[_files.PathLike] = None,
+    *,
+    level: str = "char",
+    cell: str = "gru",
+    num_hiddens: int = 256,
+    num_layers: int = 1,
+    embedding_size: Optional[int] = 128,
+    dropout: float = 0.0,
+    batch_size: int = 32,
+    num_steps: int = 35,
+    num_epochs: int = 30,
+    lr: float = 0.015,
+    theta: Optional[float] = 1.0,
+    held_out: float = 0.1,
+    min_count: int = 1,
+    keep: str = "last",
+    sample_every: int = 10,
+    prefixes: Optional[Sequence[str]] = None,
+    checkpoint_every: int = 1,
+    seed: int = 0,
+    device: Any = "auto",
+    resume: bool = False,
+    progress: bool = False,
+) -> TrainedModel:
+    """Train a language model on a text.
+
+    Adam with a cosine schedule, an embedding drawn from N(0, 1), Xavier elsewhere, the gradients' norm clipped, the step
+    hybridized. Each epoch draws its random numbers from the seed and its own number, so a run that was stopped and
+    resumed gives the numbers of one that was not.
+
+    Args:
+        text: the corpus, of any length that fills a batch.
+        out: folder for checkpoints and the model; None writes nothing.
+        level: tokens are ``"char"`` or ``"word"`` (jieba).
+        cell: ``"rnn"`` (tanh), ``"rnn_relu"``, ``"gru"`` or ``"lstm"``.
+        num_hiddens: H, at least 1.
+        num_layers: recurrent layers, at least 1.
+        embedding_size: at least 1; None feeds one-hot vectors.
+        dropout: from 0 to below 1.
+        batch_size: N, at least 1.
+        num_steps: T, at least 1.
+        num_epochs: at least 1; more than before may be given to a resumed run.
+        lr: the first epoch's learning rate, above 0.
+        theta: bound of the gradients' joint norm, above 0; None clips nothing.
+        held_out: share of the text, from its end, that is not trained on but measured, from 0 to below 1.
+        min_count: tokens that the text has less often become ``<unk>``, at least 1.
+        keep: ``"last"`` returns the last epoch's weights, ``"best"`` those of the lowest held-out perplexity.
+        sample_every: epochs between sample lines, at least 1.
+        prefixes: what samples continue; None takes 分开 and 不分开, or the corpus's first token where it lacks them.
+        checkpoint_every: epochs between checkpoints in ``out``, at least 1. Ctrl-C writes one in any case.
+        seed: at least 0.
+        device: as ``gluonbook.device`` takes it.
+        resume: go on from the checkpoint in ``out``.
+        progress: show a progress bar and sample lines.
+
+    Returns:
+        TrainedModel; with ``out`` it is also written there.
+
+    Raises:
+        ValueError: an argument is out of range, the text is too short, or it is not the one of the checkpoint.
+        FileNotFoundError: there is no checkpoint to resume.
+        NonFiniteLoss: the loss became infinite or not a number.
+        KeyboardInterrupt: after the last whole epoch was written to ``out``.
+    """
+    recipe = {name: value for name, value in locals().items() if name in RECIPE}
+    _check_recipe(recipe)
+    checkpoint_every = _check.integer("checkpoint_every", checkpoint_every, at_least=1)
+    sample_every = _check.integer("sample_every", sample_every, at_least=1)
+    if resume and out is None:
+        raise ValueError("resume needs out, the folder that holds the checkpoint")
+
+    tokens = tokenize(text, level)
+    vocabulary = Vocabulary(tokens, min_count)
+    corpus = vocabulary.encode(tokens)  # (L,)
+    corpus, tail = split(corpus, held_out, batch_size, num_steps)
+    device = devices.device(device)
+    run = _Run(vocabulary, recipe, device)
+    if resume:
+        run.restore(out, text)
+    prefixes = _sample_prefixes(vocabulary, level, tokens) if prefixes is None else list(prefixes)
+
+    with _saving_on_interrupt(run, out, text), _bar(run, len(corpus), progress) as bar:
+        while run.epoch < num_epochs:
+            run.train_epoch(corpus, tail, bar.update)
+            bar.set_postfix(perplexity=f"{run.history[-1]['train']:.2f}")
+            if out is not None and run.epoch % checkpoint_every == 0 and run.epoch < num_epochs:
+                run.save(out, text)
+            if progress and (run.epoch % sample_every == 0 or run.epoch == num_epochs):
+                bar.write(_sample_lines(run, prefixes))
+    if out is not None:
+        run.save(out, text)
+        save_model(out, run.model())
+    return run.model()
+
+
+def split(corpus: np.ndarray, held_out: float, batch_size: int, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split a corpus into the part to train on and the held-out tail.
+
+    Args:
+        corpus: (L,) int.
+        held_out: share of the tail.
+        batch_size: N; what is left to train on must fill a batch.
+        num_steps: T.
+
+    Returns:
+        (L - M,) and (M,); the tail starts with the last token trained on, whose successor is the first to predict. M is
+        0 where nothing is held out.
+
+    Raises:
+        ValueError: the text is too short for one batch.
+    """
+    size = int(len(corpus) * held_out)
+    kept = corpus[: len(corpus) - size]
+    batches_adjacent(kept, batch_size, num_steps)  # refuses what is too short, before anything is built
+    return kept, corpus[len(kept) - 1 :] if size else corpus[:0]
+
+
+def learning_rate(epoch: int, num_epochs: int, lr: float) -> float:
+    """Return the learning rate of an epoch (from 0): half a cosine from ``lr`` to a twentieth of it."""
+    return lr * (LAST_LR + (1 - LAST_LR) * 0.5 * (1 + math.cos(math.pi * epoch / num_epochs)))
+
+
+def evaluate(net: Any, corpus: np.ndarray, device: Any, num_rows: int = 1, num_steps: int = 256) -> float:
+    """Return a network's perplexity on a corpus.
+
+    Args:
+        net: LanguageModel.
+        corpus: (L,) int, at least 2 tokens: the first is only read.
+        device: mx.Context, where the net is.
+        num_rows: the corpus is read in that many rows at once, each from a zero state; 1 is exact, more are faster
+            and leave out up to num_rows - 1 tokens at the end.
+        num_steps: tokens a call, which bounds the memory.
+
+    Returns:
+        exp(mean cross-entropy), at least 1.
+
+    Raises:
+        ValueError: the corpus is too short.
+    """
+    rows = _check.as_rows("corpus", corpus[:-1], num_rows, at_least=1)  # (N, R)
+    labels = _check.as_rows("corpus", corpus[1:], num_rows, at_least=1)  # (N, R)
+    state = net.begin_state(num_rows, device)
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    total = nd.zeros(1, ctx=device)
+    for start in range(0, rows.shape[1], num_steps):
+        X = nd.array(rows[:, start : start + num_steps], ctx=device, dtype="int32")
+        Y = nd.array(labels[:, start : start + num_steps].T, ctx=device)  # (T, N)
+        logits, *state = net(X, *state)
+        total = total + loss(logits.reshape((-3, 0)), Y.reshape((-1,))).sum()
+    return training.perplexity(float(total.asscalar()) / labels.size)
+
+
+def evaluate_text(model: TrainedModel, text: str, device: Any = "auto") -> dict[str, float]:
+    """Measure a model on a text.
+
+    Args:
+        model: from ``train`` or ``load_model``.
+        text: at least two tokens.
+        device: as ``gluonbook.device`` takes it.
+
+    Returns:
+        ``tokens`` predicted, ``unknown`` among them (read as ``<unk>``), ``perplexity`` a token, ``bits_per_character``.
+
+    Raises:
+        ValueError: the text is too short, or holds unknown tokens and the vocabulary has no ``<unk>``.
+    """
+    device = devices.device(device)
+    tokens = tokenize(text, model.settings["level"])
+    corpus = model.vocabulary.encode(tokens)
+    if len(corpus) < 2:
+        raise ValueError(f"text is too short to measure: at least 2 tokens are needed, got {len(corpus)}")
+    value = evaluate(build_net(model, device), corpus, device)
+    characters = len("".join(tokens[1:]))
+    return {
+        "tokens": len(corpus) - 1,
+        "unknown": sum(map(len, model.vocabulary.unknown(tokens[1:]).values())),
+        "perplexity": value,
+        "bits_per_character": math.log2(value) * (len(corpus) - 1) / characters,
+    }
+
+
+class _Run:
+    """A training as it stands: network, trainer, history, and the weights to keep."""
+
+    def __init__(self, vocabulary: Vocabulary, recipe: dict[str, Any], device: Any) -> None:
+        from gluonbook.lyrics.model import LanguageModel, NextTokenLoss
+
+        self.vocabulary, self.recipe, self.device = vocabulary, recipe, device
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {}
+        architecture = ("cell", "num_hiddens", "num_layers", "embedding_size", "dropout")
+        self.net = LanguageModel(len(vocabulary), **{name: recipe[name] for name in architecture})
+        _seed(recipe["seed"], 0)
+        self.net.initialize(mx.init.Xavier(), ctx=device)
+        if self.net.embedding is not None:
+            self.net.embedding.initialize(mx.init.Normal(1.0), ctx=device, force_reinit=True)
+        self.step = NextTokenLoss(self.net)
+        self.step.hybridize(static_alloc=True, static_shape=True)
+        self.params = self.net._collect_params_with_prefix()
+        self.trainer = gluon.Trainer(self.net.collect_params(), "adam", {"learning_rate": recipe["lr"]})
+        self.snapshot = self._snapshot()
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+    def train_epoch(self, corpus: np.ndarray, tail: np.ndarray, advance: Callable[[int], Any]) -> None:
+        recipe, start = self.recipe, time.perf_counter()
+        _seed(recipe["seed"], self.epoch + 1)
+        lr = learning_rate(self.epoch, recipe["num_epochs"], recipe["lr"])
+        self.trainer.set_learning_rate(lr)
+        before = math.log(self.history[-1]["train"]) if self.history else None
+        guard = training.LossGuard(self.epoch + 1, lr, before)
+        gradients = [param.grad(self.device) for param in self.params.values()]
+        state = self.net.begin_state(recipe["batch_size"], self.device)
+        for X, Y in batches_adjacent(corpus, recipe["batch_size"], recipe["num_steps"]):
+            X, Y = (nd.array(tokens, ctx=self.device, dtype="int32") for tokens in (X, Y))
+            state = [array.detach() for array in state]
+            with autograd.record():
+                loss, *state = self.step(X, Y, *state)
+            loss.backward()
+            training.clip_gradients(gradients, recipe["theta"])
+            self.trainer.step(1)
+            guard.add(loss)
+            advance(X.size)
+        entry = {"epoch": self.epoch + 1, "train": training.perplexity(guard.mean()), "held_out": None, "lr": lr}
+        if len(tail):
+            rows = max(1, min(recipe["batch_size"], (len(tail) - 1) // recipe["num_steps"]))
+            entry["held_out"] = evaluate(self.net, tail, self.device, num_rows=rows)
+        entry["seconds"] = round(time.perf_counter() - start, 3)
+        self._keep(entry)
+        self.history.append(entry)
+        self.snapshot = self._snapshot()
+
+    def _keep(self, entry: dict[str, Any]) -> None:
+        if self.recipe["keep"] == "best" and entry["held_out"] <= min(
+            (e["held_out"] for e in self.history), default=math.inf
+        ):
+            self.best = {name: param.data().copy() for name, param in self.params.items()}
+
+    def _snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Copy what a checkpoint holds, at the end of an epoch: Ctrl-C comes in the middle of the next."""
+        arrays, counts = training.optimizer_state(self.trainer)
+        arrays = {name: array.copy() for name, array in arrays.items()}
+        arrays.update({f"weight:{name}": param.data().copy() for name, param in self.params.items()})
+        arrays.update({f"best:{name}": array for name, array in self.best.items()})
+        return arrays, {"epoch": self.epoch, "history": list(self.history), "optimizer": counts}
+
+    def save(self, folder: _files.PathLike, text: str) -> None:
+        arrays, info = self.snapshot
+        training.save_checkpoint(folder, arrays, {**info, "recipe": self.recipe, "text": fingerprint(text)})
+
+    def restore(self, folder: Any, text: str) -> None:
+        arrays, info = training.load_checkpoint(folder)
+        _check_resumable(folder, info, self.recipe, text)
+        for name, param in self.params.items():
+            param.set_data(arrays[f"weight:{name}"].as_in_context(self.device))
+        self.best = {name[len("best:") :]: array for name, array in arrays.items() if name.startswith("best:")}
+        self.history = info["history"]
+        if self.history:
+            training.restore_optimizer(self.trainer, arrays, info["optimizer"])
+        self.snapshot = self._snapshot()
+
+    def model(self) -> TrainedModel:
+        """Return the model as of the last whole epoch, or of the best one where that is to be kept."""
+        arrays = self.snapshot[0]
+        kept = self.best or {name: arrays[f"weight:{name}"] for name in self.params}
+        weights = {name: array.asnumpy() for name, array in kept.items()}
+        return TrainedModel(weights, self.vocabulary, self.recipe, self.history)
+
+
+def fingerprint(text: str) -> str:
+    """Return a short hash that tells texts apart."""
+    import hashlib
+
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def saved_recipe(folder: _files.PathLike) -> dict[str, Any]:
+    """Return the arguments of ``train`` that made the checkpoint in a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return dict(training.load_checkpoint(folder)[1]["recipe"])
+
+
+def _check_recipe(recipe: dict[str, Any]) -> None:
+    _check.integer("num_epochs", recipe["num_epochs"], at_least=1)
+    _check.number("lr", recipe["lr"], above=0)
+    _check.number("held_out", recipe["held_out"], at_least=0, below=1)
+    _check.integer("seed", recipe["seed"], at_least=0)
+    _check.choice("keep", recipe["keep"], ("last", "best"))
+    if recipe["theta"] is not None:
+        _check.number("theta", recipe["theta"], above=0)
+    if recipe["keep"] == "best" and recipe["held_out"] == 0:
+        raise ValueError("keep='best' needs a held-out part to judge by, got held_out=0")
+
+
+def _check_resumable(folder: Any, info: dict[str, Any], recipe: dict[str, Any], text: str) -> None:
+    if info["text"] != fingerprint(text):
+        raise ValueError(f"the text is not the one that the checkpoint in {folder} was trained on")
+    saved = info["recipe"]
+    changed = [f"{k} was {saved[k]!r}, now {recipe[k]!r}" for k in RECIPE if k != "num_epochs" and saved[k] != recipe[k]]
+    if changed:
+        raise ValueError(f"the checkpoint in {folder} was made with other settings: {'; '.join(changed)}")
+    if recipe["num_epochs"] < info["epoch"]:
+        raise ValueError(f"num_epochs must be at least {info['epoch']}, which the checkpoint has; got {recipe['num_epochs']}")
+
+
+def _seed(seed: int, epoch: int) -> None:
+    mx.random.seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1))
+
+
+def _sample_prefixes(vocabulary: Vocabulary, level: str, tokens: Sequence[str]) -> list[str]:
+    known = [prefix for prefix in PREFIXES if not vocabulary.unknown(tokenize(prefix, level))]
+    return known or [tokens[0]]
+
+
+def _sample_lines(run: _Run, prefixes: Sequence[str]) -> str:
+    texts = generate(run.model(), prefixes, SAMPLE_LENGTH, seed=run.recipe["seed"])
+    entry = run.history[-1]
+    held_out = "" if entry["held_out"] is None else f", held-out {entry['held_out']:.1f}"
+    lines = [f"epoch {entry['epoch']}, perplexity {entry['train']:.2f}{held_out}"]
+    return "\n".join(lines + [" - " + " ".join(text.split("\n")) for text in texts])
+
+
+@contextlib.contextmanager
+def _saving_on_interrupt(run: _Run, out: Optional[_files.PathLike], text: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if out is not None and run.epoch:
+            run.save(out, text)
+            save_model(out, run.model())
+        raise
+
+
+def _bar(run: _Run, corpus_length: int, progress: bool) -> Any:
+    from tqdm.auto import tqdm
+
+    recipe = run.recipe
+    row = corpus_length // recipe["batch_size"]
+    each = (row - 1) // recipe["num_steps"] * recipe["num_steps"] * recipe["batch_size"]
+    unit = recipe["level"]
+    total, done = each * recipe["num_epochs"], each * run.epoch
+    return tqdm(total=total, initial=done, unit=unit, unit_scale=True, disable=not progress, dynamic_ncols=True)

@@ -1,0 +1,195 @@
+"""What every training of the package shares: clipping, the guard against losses that are not finite, checkpoints.
+
+A checkpoint is a folder with a ``.params`` file (weights and the optimiser's state) and a JSON file that names it and
+holds the rest; both are written beside and renamed, the JSON last, so a stopped run leaves a whole checkpoint.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from gluonbook import _check, _files
+from gluonbook._mxnet import nd
+
+CHECKPOINT = "checkpoint.json"
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss became infinite or not a number; the message gives epoch, batch, learning rate and last finite loss."""
+
+
+class LossGuard:
+    """Collect an epoch's losses; stop the run at the first that is not finite.
+
+    A loss is read one batch late, when the next one has been queued: reading it at once would let MXNet's engine run
+    dry after each batch.
+
+    Args:
+        epoch: from 1, for the message.
+        lr: the epoch's learning rate, for the message.
+        last_finite: the mean loss of the epoch before.
+    """
+
+    def __init__(self, epoch: int, lr: float, last_finite: Optional[float] = None) -> None:
+        self.epoch, self.lr, self.last_finite = epoch, lr, last_finite
+        self.losses: list[float] = []
+        self._pending: Any = None
+
+    def add(self, loss: Any) -> None:
+        """Take the next batch's loss, an array of one value.
+
+        Raises:
+            NonFiniteLoss: the loss of the batch before is not finite.
+        """
+        self._read()
+        self._pending = loss
+
+    def mean(self) -> float:
+        """Return the mean of the losses so far; nan where there is none.
+
+        Raises:
+            NonFiniteLoss: the last loss is not finite.
+        """
+        self._read()
+        return sum(self.losses) / len(self.losses) if self.losses else math.nan
+
+    def _read(self) -> None:
+        if self._pending is None:
+            return
+        loss, self._pending = float(self._pending.asscalar()), None
+        if not math.isfinite(loss):
+            before = self.losses[-1] if self.losses else self.last_finite
+            raise NonFiniteLoss(
+                f"the loss is {loss} at epoch {self.epoch}, batch {len(self.losses) + 1}, learning rate {self.lr:g}; "
+                f"last finite loss: {'none' if before is None else format(before, '.4f')}. Take a smaller learning rate"
+            )
+        self.losses.append(loss)
+
+
+def perplexity(mean_cross_entropy: float) -> float:
+    """Return exp(mean cross-entropy in nats): the number of equally likely tokens that would be as hard to guess.
+
+    1 when always right, the vocabulary's size when uniform, infinite when certain and wrong (notes, section 14).
+
+    >>> perplexity(0.0), round(perplexity(math.log(1027))), perplexity(math.inf)
+    (1.0, 1027, inf)
+    """
+    return math.exp(mean_cross_entropy) if mean_cross_entropy < 709 else math.inf
+
+
+def clip_gradients(gradients: Sequence[Any], theta: Optional[float]) -> Optional[Any]:
+    """Scale gradients in place so that their joint L2 norm does not exceed ``theta``.
+
+    The direction is kept, and gradients below the bound are left as they are to the last bit. Nothing is read back
+    from the device: the norm stays an array (Pascanu et al. 2013, algorithm 1).
+
+    Args:
+        gradients: nd arrays of any shapes, on one device.
+        theta: the bound, above 0; None does nothing.
+
+    Returns:
+        the norm before clipping, (1,) float32; None where theta is None.
+
+    Raises:
+        ValueError: theta is not above 0.
+    """
+    if theta is None:
+        return None
+    theta = _check.number("theta", theta, above=0)
+    norm = nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum().sqrt()  # (1,)
+    scale = nd.minimum(theta / norm, 1)  # 1 where the norm is 0: theta / 0 is infinite
+    for gradient in gradients:
+        gradient[:] = nd.broadcast_mul(gradient, scale.reshape((1,) * gradient.ndim))
+    return norm
+
+
+def optimizer_state(trainer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a resumed ``gluon.Trainer`` needs: its arrays by name, and its counts as plain data.
+
+    Trainer.save_states would pickle them.
+    """
+    updater = trainer._updaters[0]
+    arrays = {}
+    for index, state in updater.states.items():
+        for i, array in enumerate(_as_tuple(state)):
+            arrays[f"optimizer:{index}:{i}"] = array
+    counts = trainer.optimizer._index_update_count
+    return arrays, {"num_update": trainer.optimizer.num_update, "counts": {str(k): n for k, n in counts.items()}}
+
+
+def restore_optimizer(trainer: Any, arrays: dict[str, Any], counts: dict[str, Any]) -> None:
+    """Give a new ``gluon.Trainer`` the state that ``optimizer_state`` returned."""
+    trainer._init_kvstore()
+    updater, optimizer = trainer._updaters[0], trainer.optimizer
+    for index, param in enumerate(trainer._params):
+        own = optimizer.create_state_multi_precision(index, param.data())
+        for i, array in enumerate(_as_tuple(own)):
+            array[:] = arrays[f"optimizer:{index}:{i}"].as_in_context(array.context)
+        updater.states[index] = own
+        updater.states_synced[index] = True
+    optimizer.num_update = counts["num_update"]
+    optimizer._index_update_count.update({int(k): n for k, n in counts["counts"].items()})
+
+
+def _as_tuple(state: Any) -> tuple[Any, ...]:
+    if state is None:
+        return ()
+    return tuple(state) if isinstance(state, (list, tuple)) else (state,)
+
+
+def save_checkpoint(folder: _files.PathLike, arrays: dict[str, Any], info: dict[str, Any]) -> Path:
+    """Write a checkpoint; the one before it is whole until the new one is, and then goes.
+
+    Args:
+        folder: where; made if missing.
+        arrays: nd arrays by name.
+        info: plain data; ``info["epoch"]`` tells checkpoints apart.
+
+    Returns:
+        the path of its JSON file.
+    """
+    folder = Path(folder)
+    params = folder / f"checkpoint-{info['epoch']:05d}.params"
+    with _files.replacing(params) as neighbour:
+        nd.save(str(neighbour), arrays)
+    _files.write_json(folder / CHECKPOINT, {**info, "params": params.name})
+    for old in folder.glob("checkpoint-*.params"):
+        if old != params:
+            old.unlink()
+    return folder / CHECKPOINT
+
+
+def load_checkpoint(folder: _files.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the checkpoint of a folder.
+
+    Returns:
+        arrays, info: as ``save_checkpoint`` took them.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a file of it cannot be read.
+    """
+    path = Path(folder) / CHECKPOINT
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: no training to resume in this folder")
+    info = _files.read_json(path)
+    return load_arrays(path.parent / info.pop("params")), info
+
+
+def load_arrays(path: _files.PathLike) -> dict[str, Any]:
+    """Read a ``.params`` file of named arrays.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is not such a file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is not there")
+    try:
+        arrays = nd.load(str(path))
+    except Exception as error:  # MXNet raises MXNetError, struct or Unicode errors by how the file is broken
+        raise ValueError(f"{path} is not a readable .params file ({str(error).splitlines()[0]})") from None
+    if not isinstance(arrays, dict):
+        raise ValueError(f"{path} holds arrays without names: not written by this package")
+    return arrays
