@@ -36,6 +36,7 @@ def number(
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
+    value = value if isinstance(value, int) else float(value)
     wrong = (
         not math.isfinite(value)
         or (at_least is not None and value < at_least)
@@ -47,7 +48,7 @@ def number(
         bounds = [("at least", at_least), ("at most", at_most), ("above", above), ("below", below)]
         right = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None) or "finite"
         raise ValueError(f"{name} must be {right}, got {value}")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def choice(name: str, value: Any, allowed: Collection[Any]) -> Any:
@@ -106,6 +107,6 @@ def as_rows(name: str, values: Any, num_rows: int, at_least: int) -> np.ndarray:
     if length < at_least:
         raise ValueError(
             f"{name} is too short for one batch: {num_rows} rows of at least {at_least} need {num_rows * at_least} "
-            f"indices, got {len(row)}; take a smaller batch_size or num_steps, or more text"
+            f"tokens, got {len(row)}; take a smaller batch_size or num_steps, or more text"
         )
     return row[: num_rows * length].reshape(num_rows, length)  # (N, L // N)

@@ -129,7 +129,9 @@ def explain_failure(error: BaseException, found: dict[str, str]) -> str:
             f"MXNet is not installed for Python {version} ({sys.executable}). "
             f"Install one build: {INSTALL_CPU}, or for an NVIDIA GPU: {INSTALL_GPU}"
         )
-    said = f"{builds or 'MXNet, not installed by pip,'} is there but does not import ({type(error).__name__}: {error}). "
+    said = (
+        f"{builds or 'MXNet, not installed by pip,'} is there but does not import ({type(error).__name__}: {error}). "
+    )
     if "libcuda.so" in str(error):
         return said + f"It needs an NVIDIA driver; without one: pip uninstall -y {GPU_BUILD}, then {INSTALL_CPU}"
     if GPU_BUILD in found:

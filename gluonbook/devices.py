@@ -12,7 +12,7 @@ MAX_GPUS = 16
 class GPU(NamedTuple):
     """A GPU that MXNet counts."""
 
-    index: int
+    number: int
     problem: Optional[str]  # why nothing can be computed on it; None where it works
 
 
@@ -20,8 +20,8 @@ def device(name: Any = "auto") -> Any:
     """Return the device of that name.
 
     Args:
-        name: ``"auto"`` (the first GPU that works, else the CPU), ``"cpu"``, ``"cpu(1)"``, ``"gpu"``, ``"gpu(0)"``, or a
-            ``mx.Context``, which is returned as it is.
+        name: ``"auto"`` (the first GPU that works, else the CPU), ``"cpu"``, ``"cpu(1)"``, ``"gpu"``, ``"gpu(0)"``, or
+            a ``mx.Context``, which is returned as it is.
 
     Returns:
         mx.Context.
@@ -66,10 +66,10 @@ def try_all_gpus() -> list[Any]:
         list of mx.Context, at least one.
     """
     gpus = probe_gpus()
-    usable = [mx.gpu(gpu.index) for gpu in gpus if gpu.problem is None]
+    usable = [mx.gpu(gpu.number) for gpu in gpus if gpu.problem is None]
     if usable:
         return usable
-    _warn_once("computing on the CPU: " + ("; ".join(f"gpu({g.index}): {g.problem}" for g in gpus) or why_no_gpu()))
+    _warn_once("computing on the CPU: " + ("; ".join(f"gpu({g.number}): {g.problem}" for g in gpus) or why_no_gpu()))
     return [mx.cpu(0)]
 
 
@@ -90,8 +90,6 @@ def why_no_gpu() -> str:
     if not mx.runtime.Features().is_enabled("CUDA"):
         return "MXNet's CPU build is installed"
     return "MXNet's CUDA build is installed, but it finds no NVIDIA GPU"
-
-
 
 
 def _count_gpus() -> int:

@@ -14,8 +14,8 @@ from gluonbook import _check
 def batches_adjacent(corpus: Any, batch_size: int, num_steps: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Cut a corpus into batches whose rows continue each other.
 
-    The corpus becomes ``batch_size`` long rows; batch ``k`` holds columns ``k*num_steps`` to ``(k+1)*num_steps`` of all of
-    them, so the hidden state of one batch is the right start for the next (notes, section 14; Zaremba et al. 2014).
+    The corpus becomes ``batch_size`` long rows; batch ``k`` holds columns ``k*num_steps`` to ``(k+1)*num_steps`` of all
+    of them, so the hidden state of one batch is the right start for the next (notes, section 14; Zaremba et al. 2014).
 
     Args:
         corpus: (L,) int, indices into the vocabulary.
@@ -72,7 +72,7 @@ def batches_random(
     if num_windows < batch_size:
         raise ValueError(
             f"corpus is too short for one batch: {batch_size} windows of {num_steps} and the character after need "
-            f"{batch_size * num_steps + 1} indices, got {len(row)}; take a smaller batch_size or num_steps, or more text"
+            f"{batch_size * num_steps + 1} tokens, got {len(row)}; take a smaller batch_size or num_steps, or more text"
         )
     shuffle = np.random.shuffle if seed is None else np.random.default_rng(seed).shuffle
     starts = np.arange(num_windows) * num_steps

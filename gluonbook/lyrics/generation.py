@@ -4,7 +4,7 @@ Letters: ``B`` prefixes, ``V`` vocabulary, ``H`` hidden, ``G`` gates times H.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 
@@ -30,9 +30,11 @@ class Stepper:
 
     def __init__(self, weights: dict[str, np.ndarray], cell: str, batch_size: int) -> None:
         self.step = cells.STEPS[_check.choice("cell", cell, cells.STEPS)]
-        self.layers = []
+        self.layers: list[list[np.ndarray]] = []
         while LAYER.format(len(self.layers), "i2h_weight") in weights:
-            names = [LAYER.format(len(self.layers), part) for part in ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")]
+            names = [
+                LAYER.format(len(self.layers), part) for part in ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
+            ]
             self.layers.append([np.ascontiguousarray(weights[name].T) for name in names])
         W_i, _, b_i, _ = self.layers[0]  # (E or V, G)
         embedding = weights.get("embedding.weight")

@@ -64,10 +64,10 @@ class LanguageModel(gluon.HybridBlock):
 
     def hybrid_forward(self, F: Any, inputs: Any, *state: Any) -> Any:
         tokens = F.transpose(inputs)  # (T, N)
-        if self.embedding is None:
-            X = F.one_hot(tokens, depth=self.vocab_size)  # (T, N, V)
-        else:
-            X = self.dropout(self.embedding(tokens))  # (T, N, E)
+        one_hot = self.embedding is None
+        X = (
+            F.one_hot(tokens, depth=self.vocab_size) if one_hot else self.dropout(self.embedding(tokens))
+        )  # (T, N, V or E)
         each = len(state) // len(self.layers)
         new_state: list[Any] = []
         for i, layer in enumerate(self.layers):

@@ -67,7 +67,9 @@ def load_model(folder: _files.PathLike) -> TrainedModel:
     folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: no model in this folder; gluonbook lyrics train --out {folder} makes one")
+        raise FileNotFoundError(
+            f"{path} is not there: no model in this folder; gluonbook lyrics train --out {folder} makes one"
+        )
     description = _files.read_json(path)
     missing = {"settings", "history", "params_sha256", "tokens"} - set(description)
     if missing:

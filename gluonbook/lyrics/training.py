@@ -12,24 +12,35 @@ import numpy as np
 from gluonbook import _check, _files, devices, training
 from gluonbook._mxnet import autograd, gluon, mx, nd
 from gluonbook.lyrics.batches import batches_adjacent
-from gluonbook.lyrics.generation import generate
-from gluonbook.lyrics.saved import TrainedModel, build_net, save_model
+from gluonbook.lyrics.generation import encode_prefixes, generate
+from gluonbook.lyrics.saved import ARCHITECTURE, TrainedModel, build_net, save_model
 from gluonbook.lyrics.tokens import tokenize
 from gluonbook.lyrics.vocabulary import Vocabulary
 
+CHECKPOINT = training.CHECKPOINT
 PREFIXES = ("分开", "不分开")
 SAMPLE_LENGTH = 50
 LAST_LR = 0.05  # the schedule's last learning rate, as a share of its first
 # What changes the numbers of a run: a resumed one takes these from its checkpoint.
 RECIPE = (
-    *("level", "cell", "num_hiddens", "num_layers", "embedding_size", "dropout", "batch_size", "num_steps", "num_epochs"),
+    *(
+        "level",
+        "cell",
+        "num_hiddens",
+        "num_layers",
+        "embedding_size",
+        "dropout",
+        "batch_size",
+        "num_steps",
+        "num_epochs",
+    ),
     *("lr", "theta", "held_out", "min_count", "keep", "seed"),
 )
 
 
 def train(
     text: str,
-    out: Optional[_files.PathLike] = None,
+    out: Optional[_files.PathLike] = "out/lyrics",
     *,
     level: str = "char",
     cell: str = "gru",
@@ -55,13 +66,13 @@ def train(
 ) -> TrainedModel:
     """Train a language model on a text.
 
-    Adam with a cosine schedule, an embedding drawn from N(0, 1), Xavier elsewhere, the gradients' norm clipped, the step
-    hybridized. Each epoch draws its random numbers from the seed and its own number, so a run that was stopped and
-    resumed gives the numbers of one that was not.
+    Adam with a cosine schedule, an embedding drawn from N(0, 1), Xavier elsewhere, the gradients' norm clipped, the
+    step hybridized. Each epoch draws its random numbers from the seed and its own number, so a run that was stopped
+    and resumed gives the numbers of one that was not.
 
     Args:
         text: the corpus, of any length that fills a batch.
-        out: folder for checkpoints and the model; None writes nothing.
+        out: folder for checkpoints and the model; None writes nothing. A folder that holds another training is refused.
         level: tokens are ``"char"`` or ``"word"`` (jieba).
         cell: ``"rnn"`` (tanh), ``"rnn_relu"``, ``"gru"`` or ``"lstm"``.
         num_hiddens: H, at least 1.
@@ -108,7 +119,10 @@ def train(
     run = _Run(vocabulary, recipe, device)
     if resume:
         run.restore(out, text)
-    prefixes = _sample_prefixes(vocabulary, level, tokens) if prefixes is None else list(prefixes)
+    elif out is not None:
+        _refuse_to_overwrite(Path(out), recipe, text)
+    prefixes = _known_prefixes(vocabulary, level, tokens) if prefixes is None else list(prefixes)
+    encode_prefixes(run.model(), prefixes)  # refuses unknown characters now, not after the first epochs
 
     with _saving_on_interrupt(run, out, text), _bar(run, len(corpus), progress) as bar:
         while run.epoch < num_epochs:
@@ -190,7 +204,8 @@ def evaluate_text(model: TrainedModel, text: str, device: Any = "auto") -> dict[
         device: as ``gluonbook.device`` takes it.
 
     Returns:
-        ``tokens`` predicted, ``unknown`` among them (read as ``<unk>``), ``perplexity`` a token, ``bits_per_character``.
+        ``tokens`` predicted, ``unknown`` among them (read as ``<unk>``), ``perplexity`` a token,
+        ``bits_per_character``.
 
     Raises:
         ValueError: the text is too short, or holds unknown tokens and the vocabulary has no ``<unk>``.
@@ -219,8 +234,7 @@ class _Run:
         self.vocabulary, self.recipe, self.device = vocabulary, recipe, device
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
-        architecture = ("cell", "num_hiddens", "num_layers", "embedding_size", "dropout")
-        self.net = LanguageModel(len(vocabulary), **{name: recipe[name] for name in architecture})
+        self.net = LanguageModel(len(vocabulary), **{name: recipe[name] for name in ARCHITECTURE})
         _seed(recipe["seed"], 0)
         self.net.initialize(mx.init.Xavier(), ctx=device)
         if self.net.embedding is not None:
@@ -332,20 +346,43 @@ def _check_resumable(folder: Any, info: dict[str, Any], recipe: dict[str, Any], 
     if info["text"] != fingerprint(text):
         raise ValueError(f"the text is not the one that the checkpoint in {folder} was trained on")
     saved = info["recipe"]
-    changed = [f"{k} was {saved[k]!r}, now {recipe[k]!r}" for k in RECIPE if k != "num_epochs" and saved[k] != recipe[k]]
+    changed = [
+        f"{k} was {saved[k]!r}, now {recipe[k]!r}" for k in RECIPE if k != "num_epochs" and saved[k] != recipe[k]
+    ]
     if changed:
         raise ValueError(f"the checkpoint in {folder} was made with other settings: {'; '.join(changed)}")
     if recipe["num_epochs"] < info["epoch"]:
-        raise ValueError(f"num_epochs must be at least {info['epoch']}, which the checkpoint has; got {recipe['num_epochs']}")
+        raise ValueError(
+            f"num_epochs must be at least {info['epoch']}, which the checkpoint has; got {recipe['num_epochs']}"
+        )
+
+
+def _refuse_to_overwrite(folder: Path, recipe: dict[str, Any], text: str) -> None:
+    """Refuse a folder with another training, or with this one half done: neither is to be lost by a forgotten flag."""
+    if not (folder / CHECKPOINT).exists():
+        return
+    info = _files.read_json(folder / CHECKPOINT)
+    if info["recipe"] != recipe or info["text"] != fingerprint(text):
+        raise ValueError(f"{folder} holds another training: give another folder (--out), or remove that one")
+    if info["epoch"] < recipe["num_epochs"]:
+        raise ValueError(
+            f"{folder} holds this training, stopped after epoch {info['epoch']} of {recipe['num_epochs']}: "
+            "go on with resume=True (--resume), or remove the folder"
+        )
 
 
 def _seed(seed: int, epoch: int) -> None:
     mx.random.seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1))
 
 
-def _sample_prefixes(vocabulary: Vocabulary, level: str, tokens: Sequence[str]) -> list[str]:
+def sample_prefixes(model: TrainedModel, text: str) -> list[str]:
+    """Return what a model's samples continue by default: 分开 and 不分开, or the text's first token."""
+    return _known_prefixes(model.vocabulary, model.settings["level"], tokenize(text, model.settings["level"]))
+
+
+def _known_prefixes(vocabulary: Vocabulary, level: str, tokens: Sequence[str]) -> list[str]:
     known = [prefix for prefix in PREFIXES if not vocabulary.unknown(tokenize(prefix, level))]
-    return known or [tokens[0]]
+    return known or [next(token for token in tokens if not token.isspace())]
 
 
 def _sample_lines(run: _Run, prefixes: Sequence[str]) -> str:

@@ -35,7 +35,9 @@ class Vocabulary:
         counts = Counter(tokens)
         if not counts:
             raise ValueError("a vocabulary needs at least one token, got an empty corpus")
-        kept = sorted((token for token in counts if counts[token] >= min_count), key=lambda token: (-counts[token], token))
+        kept = sorted(
+            (token for token in counts if counts[token] >= min_count), key=lambda token: (-counts[token], token)
+        )
         self._set_tokens(([UNKNOWN] if min_count > 1 else []) + kept)
 
     @classmethod
@@ -54,7 +56,9 @@ class Vocabulary:
         self._index = {token: i for i, token in enumerate(tokens)}
         if not tokens or len(self._index) < len(tokens):
             twice = [token for token, count in Counter(tokens).items() if count > 1]
-            raise ValueError(f"a vocabulary's tokens must be distinct and at least one, got {len(tokens)}, twice: {twice}")
+            raise ValueError(
+                f"a vocabulary's tokens must be distinct and at least one, got {len(tokens)}, twice: {twice}"
+            )
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -1,0 +1,17 @@
+# The public names, one table: read by type checkers, and by __init__.py, which loads each at its first use.
+from . import chapter as chapter
+from . import data as data
+from . import lyrics as lyrics
+from . import plot as plot
+from . import training as training
+from .devices import device as device
+from .devices import try_all_gpus as try_all_gpus
+from .devices import try_gpu as try_gpu
+from .lyrics import LanguageModel as LanguageModel
+from .lyrics import Vocabulary as Vocabulary
+from .lyrics import batches_adjacent as batches_adjacent
+from .lyrics import batches_random as batches_random
+from .training import clip_gradients as clip_gradients
+from .training import perplexity as perplexity
+
+__version__: str

@@ -1,0 +1,230 @@
+"""What every chapter script shares: options, seeds, figures, claims, and the report of its results.
+
+A chapter is a script in ``# %%`` cells. Run without arguments it works offline on a CPU.
+"""
+
+import argparse
+import ast
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Optional
+
+import numpy as np
+
+from gluonbook import _files, devices, plot
+from gluonbook._mxnet import mx
+
+
+@dataclass(frozen=True)
+class option:
+    """A chapter's setting: its default, what ``--quick`` makes of it, and what it is."""
+
+    default: Any
+    quick: Any = None
+    help: str = ""
+
+
+class ClaimFailed(AssertionError):
+    """A claim of the notes did not hold."""
+
+
+@dataclass
+class _State:
+    """The chapter that is running in this process."""
+
+    name: str
+    options: SimpleNamespace
+    claims: dict[str, bool]
+    figures: dict[str, Any]
+
+
+_running: Optional[_State] = None
+
+
+def options(**settings: Any) -> SimpleNamespace:
+    """Turn keyword defaults into command-line flags, parse them, and seed Python, NumPy and MXNet.
+
+    Every chapter also has ``--quick`` (smaller defaults; a flag that is given wins), ``--out DIR``, ``--seed``,
+    ``--device`` and ``--show``. In a notebook the kernel's arguments are left alone and the defaults hold.
+
+    Args:
+        settings: by name, a value or an ``option``; ``num_epochs=30`` becomes ``--num-epochs 30``.
+
+    Returns:
+        a namespace with a value a setting, and ``quick``, ``out`` (Path), ``seed``, ``device`` (mx.Context), ``show``.
+    """
+    global _running
+    main = sys.modules["__main__"]
+    script = Path(getattr(main, "__file__", None) or "notebook")
+    settings = {name: value if isinstance(value, option) else option(value) for name, value in settings.items()}
+    parser = argparse.ArgumentParser(prog=script.name, description=(main.__doc__ or "").split("\n")[0])
+    for name, setting in settings.items():
+        about = (
+            f"{setting.help} (default {setting.default}{'' if setting.quick is None else f', quick {setting.quick}'})"
+        )
+        kind = str if setting.default is None else type(setting.default)
+        parser.add_argument("--" + name.replace("_", "-"), type=kind, default=None, help=about.strip())
+    parser.add_argument("--quick", action="store_true", help="smaller defaults, for a look within seconds")
+    parser.add_argument("--out", type=Path, default=Path("out") / script.stem, help="folder for figures and numbers")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu(0)")
+    parser.add_argument("--show", action="store_true", help="show the figures in windows, too")
+    chosen = parser.parse_args([] if in_notebook() else None)
+    for name, setting in settings.items():
+        if getattr(chosen, name) is None:
+            use_quick = chosen.quick and setting.quick is not None
+            setattr(chosen, name, setting.quick if use_quick else setting.default)
+    _prepare(chosen)
+    _running = _State(script.stem, SimpleNamespace(**vars(chosen)), {}, {})
+    return _running.options
+
+
+def _prepare(chosen: argparse.Namespace) -> None:
+    import random
+
+    random.seed(chosen.seed)
+    np.random.seed(chosen.seed)
+    mx.random.seed(chosen.seed)
+    chosen.device = devices.device(chosen.device)
+    if not chosen.show and not in_notebook():
+        import matplotlib
+
+        matplotlib.use("agg")
+
+
+def in_notebook() -> bool:
+    """Say whether this code runs in an IPython kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def figure(name: str, *grid: int, **settings: Any) -> Any:
+    """Make a figure that ``report`` writes to ``out/NAME.png``.
+
+    Args:
+        name: of the file.
+        grid: rows and columns of Axes.
+        settings: of ``plt.subplots``.
+
+    Returns:
+        the Axes, as ``plt.subplots`` gives them.
+    """
+    fig, axes = plot.figure(*grid, **settings)
+    _state().figures[name] = fig
+    return axes
+
+
+def claim(identifier: str, holds: Any) -> None:
+    """Record that a claim of the notes was shown.
+
+    Args:
+        identifier: ``"16.5"``.
+        holds: whether it is true; a claim that is shown in several places must hold in all.
+
+    Raises:
+        ClaimFailed: it is not; the message names the claim.
+    """
+    _state().claims[identifier] = bool(holds)
+    if not holds:
+        raise ClaimFailed(f"claim {identifier} of the notes does not hold in {_state().name}")
+
+
+def report(**results: Any) -> None:
+    """Print the results as a table, and write them with the claims to ``out/metrics.json`` and the figures beside it.
+
+    Args:
+        results: by name; numbers, texts, NumPy arrays, or lists of them.
+    """
+    state = _state()
+    plain = {name: _plain(value) for name, value in results.items()}
+    width = max(map(len, plain), default=0)
+    for name, value in plain.items():
+        print(f"{name.replace('_', ' '):<{width}}  {_short(value)}")
+    out = state.options.out
+    for name, fig in state.figures.items():
+        plot.save(fig, out / f"{name}.png")
+    claims = sorted(state.claims, key=lambda i: [int(part) for part in i.split(".")])
+    _files.write_json(
+        out / "metrics.json",
+        {"chapter": state.name, "quick": state.options.quick, "claims": claims, "results": plain},
+    )
+    print(f"claims shown: {' '.join(claims)}\nfigures and numbers: {out}")
+    if state.options.show:
+        import matplotlib.pyplot as plt
+
+        plt.show()
+
+
+def _state() -> _State:
+    if _running is None:
+        raise RuntimeError("chapter.options() must be called first")
+    return _running
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(_short, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter as its script's first lines tell of it."""
+
+    number: int
+    path: Path
+    title: str  # "back-propagation through time", from the file's name
+    question: str
+    time: str
+    claims: tuple[str, ...]
+
+
+def chapters() -> list[Chapter]:
+    """List the chapters, in order, without running them."""
+    return [read_header(path) for path in sorted(_files.packaged("chapters").glob("ch[0-9][0-9]_*.py"))]
+
+
+def read_header(path: Path) -> Chapter:
+    """Read a chapter's docstring: ``Chapter N: title``, ``Asks:``, ``Needs: … Time: …``, ``Claims:``.
+
+    Raises:
+        ValueError: a part is missing.
+    """
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    patterns = {
+        "title": r"^Chapter (\d+): (.+)$",
+        "question": r"^Asks: +((?:.+\n?)+?)(?=^\w+: )",
+        "time": r"Time: (.+?)\.?$",
+        "claims": r"^Claims: +((?:.+\n?)+)",
+    }
+    found = {part: re.search(pattern, text, re.MULTILINE) for part, pattern in patterns.items()}
+    missing = [part for part, match in found.items() if match is None]
+    if missing:
+        raise ValueError(f"{path.name} does not say its {', '.join(missing)} in its docstring")
+    part = {name: match for name, match in found.items() if match is not None}
+    return Chapter(
+        int(part["title"][1]),
+        path,
+        part["title"][2],
+        " ".join(part["question"][1].split()),
+        part["time"][1],
+        tuple(part["claims"][1].split()),
+    )

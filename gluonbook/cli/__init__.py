@@ -1,0 +1,87 @@
+"""The ``gluonbook`` command: its groups are imported when they are called, and a mistake is one line and status 2."""
+
+import importlib
+import sys
+import warnings
+from typing import Any, Optional
+
+import click
+
+import gluonbook
+
+# name: (module, attribute, what --help says); the modules are imported when the command is used.
+COMMANDS = {
+    "lyrics": ("gluonbook.cli.lyrics", "lyrics", "Train on song lyrics, write new ones, measure a model."),
+    "chapters": ("gluonbook.cli.chapters", "chapters", "List the chapters: number, title, question, time."),
+    "run": ("gluonbook.cli.chapters", "run", "Run a chapter by its number."),
+    "env": ("gluonbook.cli.env", "env", "Print what a bug report needs."),
+}
+INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """A group that knows its commands' names and help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, _, about) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+@click.version_option(gluonbook.__version__, message="%(prog)s %(version)s")
+def command(debug: bool) -> None:
+    """Run the chapters of the notes, and make things with what they teach."""
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    """Run the command line and return its exit status.
+
+    Args:
+        arguments: without the program's name; None takes ``sys.argv``.
+
+    Returns:
+        0; 2 for a mistake of the caller's, which is told in one line; 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    warnings.showwarning = _show_warning
+    try:
+        command.main([a for a in arguments if a != "--debug"], prog_name="gluonbook", standalone_mode=False)
+    except click.exceptions.Abort:  # click's word for Ctrl-C
+        return INTERRUPTED
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()
+        else:
+            _complain(error.format_message())
+        return 2
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
+        if debug:
+            raise
+        _complain(str(error) or type(error).__name__)
+        return 2
+    return 0
+
+
+def _complain(message: str) -> None:
+    click.echo(f"gluonbook: {message}", err=True)
+
+
+def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+    if issubclass(category, UserWarning):
+        _complain(str(message))

@@ -1,0 +1,174 @@
+"""``gluonbook lyrics``: train, generate, evaluate."""
+
+import inspect
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+import click
+
+from gluonbook.data import text as corpora
+from gluonbook.lyrics import generation, saved, training
+from gluonbook.lyrics.vocabulary import describe_positions
+
+Flags = dict[str, tuple[str, Any, str]]
+
+TRAIN_FLAGS: Flags = {  # parameter of training.train: flag, type, help
+    "out": ("--out", click.Path(file_okay=False), "Folder for the model, its checkpoints, plot and sample."),
+    "level": ("--level", click.Choice(["char", "word"]), "Tokens: characters, or words by jieba."),
+    "cell": ("--cell", click.Choice(["rnn", "rnn_relu", "gru", "lstm"]), "Recurrent cell."),
+    "num_hiddens": ("--hidden", int, "Hidden units a layer."),
+    "num_layers": ("--layers", int, "Recurrent layers."),
+    "embedding_size": ("--embedding", int, "Length of a token's vector; 0 feeds one-hot vectors."),
+    "dropout": ("--dropout", float, "Share of values dropped in training."),
+    "batch_size": ("--batch-size", int, "Rows of a batch."),
+    "num_steps": ("--steps", int, "Tokens of a row that a batch sees."),
+    "num_epochs": ("--epochs", int, "Passes over the text."),
+    "lr": ("--lr", float, "Learning rate at the start."),
+    "theta": ("--theta", float, "Bound of the gradients' norm; 0 clips nothing."),
+    "held_out": ("--held-out", float, "Share of the text, from its end, that is only measured."),
+    "min_count": ("--min-count", int, "Tokens rarer than that become <unk>."),
+    "keep": ("--keep", click.Choice(["last", "best"]), "Weights to keep: the last, or the best on the held-out tail."),
+    "sample_every": ("--sample-every", int, "Epochs between sample lines."),
+    "prefixes": ("--prefix", str, "What samples continue; may be repeated."),
+    "checkpoint_every": ("--checkpoint-every", int, "Epochs between checkpoints."),
+    "seed": ("--seed", int, "Makes the same numbers again."),
+    "device": ("--device", str, "auto, cpu, gpu(0)."),
+    "resume": ("--resume", None, "Go on from the checkpoint in --out, with its settings."),
+}
+GENERATE_FLAGS: Flags = {
+    "length": ("--length", int, "New tokens a prefix."),
+    "temperature": ("--temperature", float, "0 is greedy, 1 the model's own, above it more varied."),
+    "top_k": ("--top-k", int, "Choose among the k most probable only."),
+    "top_p": ("--top-p", float, "Choose among the most probable that sum to p."),
+    "seed": ("--seed", int, "Makes the same text again."),
+}
+
+
+def flags(function: Callable[..., Any], table: Flags) -> Callable[..., Any]:
+    """Decorate a command with a function's parameters as flags, each with the function's own default."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for parameter, (flag, kind, about) in reversed(table.items()):
+            default = inspect.signature(function).parameters[parameter].default
+            shape: dict[str, Any] = {"is_flag": True} if kind is None else {"type": kind, "default": default}
+            if parameter == "prefixes":
+                shape["multiple"] = True
+            command = click.option(flag, parameter, help=about, show_default=default is not None, **shape)(command)
+        return command
+
+    return decorate
+
+
+@click.group()
+def lyrics() -> None:
+    """Train on song lyrics, write new ones, measure a model."""
+
+
+@lyrics.command()
+@click.argument("corpus", default=corpora.EMBEDDED)
+@flags(training.train, TRAIN_FLAGS)
+@click.pass_context
+def train(context: click.Context, corpus: str, out: str, resume: bool, **settings: Any) -> None:
+    """Train a model on CORPUS: songs (embedded), jaychou_lyrics, time_machine, or a UTF-8 .txt, .txt.zip, .txt.gz, or -
+
+    Writes the model, loss.png (perplexity per epoch) and sample.txt to --out.
+    """
+    settings["prefixes"] = list(settings["prefixes"] or ()) or None
+    for name in ("embedding_size", "theta"):
+        settings[name] = settings[name] or None  # 0 on the command line
+    if resume:
+        _take_saved(context, settings, training.saved_recipe(out))
+    text = corpora.read_corpus(corpus)
+    start = time.perf_counter()
+    try:
+        model = training.train(text, out, resume=resume, progress=True, **settings)
+    except KeyboardInterrupt:
+        _tell_stopped(out, corpus)
+        raise
+    last = model.history[-1]
+    held_out = "" if last["held_out"] is None else f", held-out {last['held_out']:.1f}"
+    click.echo(f"training perplexity {last['train']:.3f}{held_out} after {time.perf_counter() - start:.1f} s")
+    for path in write_report(model, text, Path(out), settings["prefixes"]):
+        click.echo(f"  {path}")
+    click.echo(
+        f"write with it: gluonbook lyrics generate --model {out} --prefix {training.sample_prefixes(model, text)[0]}"
+    )
+
+
+def write_report(model: saved.TrainedModel, text: str, out: Path, prefixes: Optional[list[str]]) -> list[Path]:
+    """Write ``loss.png`` and ``sample.txt`` to a model's folder and return what is in it for the reader."""
+    import matplotlib
+
+    from gluonbook import _files, plot
+
+    matplotlib.use("agg")
+    ax = plot.history_curves(model.history)
+    plot.save(ax.figure, out / "loss.png")
+    prefixes = prefixes or training.sample_prefixes(model, text)
+    samples = generation.generate(model, prefixes, 200, seed=model.settings["seed"])
+    _files.write_text(out / "sample.txt", "\n\n".join(samples) + "\n")
+    return [out / name for name in (saved.DESCRIPTION, saved.PARAMS, "loss.png", "sample.txt")]
+
+
+def _take_saved(context: click.Context, settings: dict[str, Any], recipe: dict[str, Any]) -> None:
+    """Take a checkpoint's settings where the user gave none: a flag that is given and differs is refused later."""
+    for name, value in recipe.items():
+        if context.get_parameter_source(name) != click.core.ParameterSource.COMMANDLINE:
+            settings[name] = value
+
+
+def _tell_stopped(out: str, corpus: str) -> None:
+    if (Path(out) / training.CHECKPOINT).exists():
+        again = "" if corpus == corpora.EMBEDDED else f" {corpus}"
+        click.echo(
+            f"\nstopped; saved in {out}. Go on with: gluonbook lyrics train{again} --out {out} --resume", err=True
+        )
+    else:
+        click.echo("\nstopped in the first epoch: nothing to save", err=True)
+
+
+@lyrics.command()
+@click.option(
+    "--model", "folder", type=click.Path(), default=None, help="Folder of a model; the embedded one if not given."
+)
+@click.option("--prefix", "prefixes", multiple=True, required=True, help="What to write on from; may be repeated.")
+@flags(generation.generate, GENERATE_FLAGS)
+def generate(folder: Optional[str], prefixes: tuple[str, ...], **settings: Any) -> None:
+    """Write on from each prefix."""
+    model = saved.load_model(folder or saved.embedded_model())
+    steps = generation.stream(model, list(prefixes), **settings)
+    _tell_unknown(model, "".join(prefixes))
+    texts = list(prefixes)
+    click.echo(texts[0], nl=False)
+    for step in steps:  # all rows grow together; the first is shown as it does
+        texts = [text + (token or "") for text, token in zip(texts, step)]
+        click.echo(step[0] or "", nl=False)
+    click.echo("")
+    for text in texts[1:]:
+        click.echo(f"\n{text}")
+
+
+@lyrics.command()
+@click.option(
+    "--model", "folder", type=click.Path(), default=None, help="Folder of a model; the embedded one if not given."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, gpu(0).")
+@click.argument("text")
+def evaluate(folder: Optional[str], text: str, device: str) -> None:
+    """Measure a model on TEXT (as train takes it): perplexity a token, bits a character."""
+    content = corpora.read_corpus(text)
+    model = saved.load_model(folder or saved.embedded_model())
+    found = training.evaluate_text(model, content, device)
+    if found["unknown"]:
+        click.echo(f"{found['unknown']} of {found['tokens']} tokens are not in the vocabulary, read as <unk>", err=True)
+    click.echo(f"tokens              {found['tokens']}")
+    click.echo(f"perplexity          {found['perplexity']:.3f}")
+    click.echo(f"bits per character  {found['bits_per_character']:.3f}")
+
+
+def _tell_unknown(model: saved.TrainedModel, text: str) -> None:
+    unknown = model.vocabulary.unknown(generation.tokenize(text, model.settings["level"]))
+    if unknown:
+        click.echo(f"not in the vocabulary, read as <unk>: {describe_positions(unknown)}", err=True)

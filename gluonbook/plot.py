@@ -1,0 +1,145 @@
+"""Figures. Every function takes ``ax=None`` and returns the Axes; none shows or saves anything."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Optional
+
+from gluonbook import _files
+
+INK, MUTED = "#333333", "#888888"
+COLORS = ("#1f6f8b", "#d1603d", "#5c8a3a", "#7d5ba6", "#b8860b")
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlesize": "medium",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "savefig.bbox": "tight",
+    "savefig.dpi": 144,
+    "axes.unicode_minus": False,
+}
+
+
+@lru_cache(maxsize=1)
+def cjk_font() -> str:
+    """Register the font that travels with the package and return its name: figures can write Chinese anywhere."""
+    from matplotlib import font_manager
+
+    path = _files.packaged("datasets") / "fonts" / "gluonbook-cjk.otf"
+    font_manager.fontManager.addfont(str(path))
+    return str(font_manager.FontProperties(fname=str(path)).get_name())
+
+
+def style() -> dict[str, Any]:
+    """Return the rcParams of the package's figures; Chinese falls back to the package's font, then to the system's."""
+    import matplotlib
+
+    families = matplotlib.rcParams["font.sans-serif"]
+    latin = [family for family in families if family != cjk_font()][:1]
+    return {**STYLE, "font.family": "sans-serif", "font.sans-serif": [*latin, cjk_font(), *families[1:]]}
+
+
+def figure(*grid: int, **options: Any) -> tuple[Any, Any]:
+    """Make a figure in the package's style: ``plt.subplots`` with constrained layout, Chinese text included.
+
+    Args:
+        grid: rows and columns of Axes.
+        options: of ``plt.subplots``.
+
+    Returns:
+        the Figure, and its Axes as ``plt.subplots`` gives them.
+    """
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(style())
+    return plt.subplots(*grid, layout="constrained", **options)
+
+
+def axes(ax: Any = None) -> Any:
+    """Return ``ax``, or the Axes of a new figure where it is None."""
+    return figure()[1] if ax is None else ax
+
+
+def perplexity_curves(
+    curves: Mapping[str, Sequence[float]], ax: Any = None, bound: Optional[float] = None, dashed: Sequence[str] = ()
+) -> Any:
+    """Draw perplexity over epochs, on a logarithmic scale.
+
+    Args:
+        curves: by label, one value an epoch from the first on.
+        ax: where; None makes a figure.
+        bound: a perplexity to mark.
+        dashed: labels to draw dashed, in the colour of the curve before.
+
+    Returns:
+        the Axes.
+    """
+    ax = axes(ax)
+    color = 0
+    for label, values in curves.items():
+        color += label not in dashed
+        line = "--" if label in dashed else "-"
+        ax.semilogy(range(1, len(values) + 1), values, line, color=COLORS[(color - 1) % len(COLORS)], label=label)
+    if bound is not None:
+        ax.axhline(bound, color=MUTED, linewidth=0.8)
+        ax.annotate(f"{bound:g}", (1, bound), xycoords=("axes fraction", "data"), color=MUTED, va="bottom", ha="right")
+    _plain_log_ticks(ax)
+    ax.set(xlabel="epoch", ylabel="perplexity")
+    if len(curves) > 1:
+        ax.legend()
+    return ax
+
+
+def history_curves(history: Sequence[Mapping[str, Any]], ax: Any = None) -> Any:
+    """Draw a training's history: perplexity on the training text, and on the held-out tail where there is one.
+
+    Args:
+        history: dicts with ``train`` and ``held_out``, one an epoch.
+        ax: where; None makes a figure.
+
+    Returns:
+        the Axes.
+    """
+    curves = {"training text": [entry["train"] for entry in history]}
+    if all(entry["held_out"] is not None for entry in history):
+        curves["held-out tail"] = [entry["held_out"] for entry in history]
+    return perplexity_curves(curves, ax)
+
+
+def bars(values: Mapping[str, float], ax: Any = None, color: str = COLORS[0], digits: int = 2) -> Any:
+    """Draw horizontal bars, the first on top, each with its value beside it.
+
+    Args:
+        values: by label, at least 0.
+        ax: where; None makes a figure.
+        color: of the bars.
+        digits: behind the point, of the values.
+
+    Returns:
+        the Axes.
+    """
+    ax = axes(ax)
+    drawn = ax.barh(range(len(values)), list(values.values()), color=color, height=0.7)
+    ax.bar_label(drawn, fmt=f"%.{digits}f", padding=3, color=INK)
+    ax.set_yticks(range(len(values)), list(values))
+    ax.invert_yaxis()
+    ax.set_xlim(0, max(values.values(), default=1) * 1.2)
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+def save(fig: Any, path: _files.PathLike) -> None:
+    """Write a figure to a file whose name says the format, whole or not at all."""
+    with _files.replacing(path) as neighbour:
+        fig.savefig(neighbour)
+
+
+def _plain_log_ticks(ax: Any) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
