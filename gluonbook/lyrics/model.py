@@ -63,11 +63,7 @@ class LanguageModel(gluon.HybridBlock):
             self.dense = gluon.nn.Dense(vocab_size, flatten=False, in_units=num_hiddens)
 
     def hybrid_forward(self, F: Any, inputs: Any, *state: Any) -> Any:
-        tokens = F.transpose(inputs)  # (T, N)
-        one_hot = self.embedding is None
-        X = (
-            F.one_hot(tokens, depth=self.vocab_size) if one_hot else self.dropout(self.embedding(tokens))
-        )  # (T, N, V or E)
+        X = self.embed(F, F.transpose(inputs))  # (T, N, V or E)
         each = len(state) // len(self.layers)
         new_state: list[Any] = []
         for i, layer in enumerate(self.layers):
@@ -75,6 +71,12 @@ class LanguageModel(gluon.HybridBlock):
             X = self.dropout(H)
             new_state += after
         return self.dense(X), *new_state  # (T, N, V)
+
+    def embed(self, F: Any, tokens: Any) -> Any:
+        """Return each token's vector: one-hot (…, V), or of the embedding (…, E)."""
+        if self.embedding is None:
+            return F.one_hot(tokens, depth=self.vocab_size)
+        return self.dropout(self.embedding(tokens))
 
     def begin_state(self, batch_size: int, ctx: Any) -> list[Any]:
         """Return the zero state: for each layer one (1, N, H) array, and a second one for an LSTM's cell."""

@@ -1,0 +1,55 @@
+# demo · test · lint · wheel: each makes .venv with a Python that MXNet supports and all that is needed.
+#   make test PYTHON=python3.10   uses that interpreter; EXTRAS=cu112 installs MXNet's CUDA build
+
+VENV ?= .venv
+EXTRAS ?= cpu
+PYTHON ?=
+BIN = $(VENV)/bin
+OUT ?= out
+CANDIDATES = python3.11 python3.10 python3.12 python3.9 python3 python
+SUITABLE = import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))
+
+.PHONY: demo test lint env wheel clean
+
+demo: $(VENV)/done
+	$(BIN)/gluonbook lyrics train --out $(OUT)/demo --restart
+	$(BIN)/gluonbook lyrics generate --model $(OUT)/demo --prefix 分开 --prefix 不分开 --seed 0
+	@echo; echo "the plot of its perplexity: $(OUT)/demo/loss.png"
+
+test: $(VENV)/dev lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(VENV)/dev
+	$(BIN)/python -m build --wheel
+
+env: $(VENV)/done
+	$(BIN)/gluonbook env
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+# The interpreter is tried, not only looked for: a name may be there that runs nothing.
+$(VENV)/python:
+	@for candidate in $(if $(PYTHON),$(PYTHON),$(CANDIDATES)); do \
+	  if $$candidate -c '$(SUITABLE)' 2>/dev/null; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "no Python 3.9 to 3.12 with venv found (MXNet 1.9.1 runs on no other); looked for:" \
+	    "$(if $(PYTHON),$(PYTHON),$(CANDIDATES))." >&2; \
+	  echo "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; \
+	fi; \
+	echo "using $$($$found --version) ($$found)"; \
+	$$found -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip && touch $@
+
+$(VENV)/done: $(VENV)/python setup.py constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+$(VENV)/dev: $(VENV)/done
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS),d2l,dev]'
+	@touch $@
