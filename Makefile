@@ -12,7 +12,8 @@ SUITABLE = import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[
 .PHONY: demo test lint env wheel clean
 
 demo: $(VENV)/done
-	$(BIN)/gluonbook lyrics train --out $(OUT)/demo --restart
+	rm -rf $(OUT)/demo
+	$(BIN)/gluonbook lyrics train --out $(OUT)/demo
 	$(BIN)/gluonbook lyrics generate --model $(OUT)/demo --prefix 分开 --prefix 不分开 --seed 0
 	@echo; echo "the plot of its perplexity: $(OUT)/demo/loss.png"
 
@@ -47,6 +48,7 @@ $(VENV)/python:
 	$$found -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip && touch $@
 
 $(VENV)/done: $(VENV)/python setup.py constraints.txt
+	@echo "installing into $(VENV): about a minute, once"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
