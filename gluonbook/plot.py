@@ -8,6 +8,7 @@ from gluonbook import _files
 
 INK, MUTED = "#333333", "#888888"
 COLORS = ("#1f6f8b", "#d1603d", "#5c8a3a", "#7d5ba6", "#b8860b")
+SYSTEM_CJK = ("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei")
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -35,11 +36,11 @@ def cjk_font() -> str:
 
 def style() -> dict[str, Any]:
     """Return the rcParams of the package's figures; Chinese falls back to the package's font, then to the system's."""
-    import matplotlib
+    from matplotlib import font_manager
 
-    families = matplotlib.rcParams["font.sans-serif"]
-    latin = [family for family in families if family != cjk_font()][:1]
-    return {**STYLE, "font.family": "sans-serif", "font.sans-serif": [*latin, cjk_font(), *families[1:]]}
+    installed = set(font_manager.get_font_names())
+    rare = [family for family in SYSTEM_CJK if family in installed]
+    return {**STYLE, "font.family": ["DejaVu Sans", cjk_font(), *rare]}
 
 
 def figure(*grid: int, **options: Any) -> tuple[Any, Any]:

@@ -1,0 +1,37 @@
+"""Fixtures that several modules of tests share."""
+
+import os
+
+# Two workers run side by side, and their nets are tiny: a thread each, set before anything loads MXNet.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+
+from gluonbook.cli import main  # noqa: E402
+
+
+@pytest.fixture
+def isolated(tmp_path, monkeypatch):
+    """An empty working folder, an empty cache, and no data of this machine; returns the folder that holds both."""
+    work = tmp_path / "work" / "here"  # its neighbour ../data is inside tmp_path, too
+    work.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("GLUONBOOK_DATA", raising=False)
+    monkeypatch.chdir(work)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run ``gluonbook ARGUMENTS`` in this process; returns (status, standard output, standard error)."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            status = stop.code
+        output = capsys.readouterr()
+        return status or 0, output.out, output.err
+
+    return run
