@@ -57,7 +57,7 @@ print(inspect.getsource(lyrics.batches_adjacent).split('"""')[2])
 
 # %%
 adjacent = list(lyrics.batches_adjacent(range(30), batch_size=2, num_steps=6))
-scattered = list(lyrics.batches_random(range(30), batch_size=2, num_steps=6, seed=3))
+scattered = list(lyrics.batches_random(range(30), batch_size=2, num_steps=6, seed=4))
 axes = chapter.figure("batches", 2, 1, figsize=(9, 2.6))
 for ax, batches, title in zip(axes, (adjacent, scattered), ("adjacent batches", "random batches")):
     ax.set(xlim=(0, 30), ylim=(-0.9, 1))

@@ -5,9 +5,9 @@ import os
 # Two workers run side by side, and their nets are tiny: a thread each, set before anything loads MXNet.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
+import pytest
 
-from gluonbook.cli import main  # noqa: E402
+from gluonbook.cli import main
 
 
 @pytest.fixture

@@ -67,9 +67,6 @@ def main(arguments: Optional[list[str]] = None) -> int:
         else:
             _complain(error.format_message())
         return 2
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stdout = None  # type: ignore[assignment]
-        return 0
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
         if debug:
             raise

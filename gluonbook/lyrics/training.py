@@ -412,4 +412,5 @@ def _bar(run: _Run, corpus_length: int, progress: bool) -> Any:
     each = (row - 1) // recipe["num_steps"] * recipe["num_steps"] * recipe["batch_size"]
     unit = recipe["level"]
     total, done = each * recipe["num_epochs"], each * run.epoch
-    return tqdm(total=total, initial=done, unit=unit, unit_scale=True, disable=not progress, dynamic_ncols=True)
+    disable = None if progress else True  # None: where standard error is no terminal
+    return tqdm(total=total, initial=done, unit=unit, unit_scale=True, disable=disable, dynamic_ncols=True)

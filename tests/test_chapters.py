@@ -1,0 +1,76 @@
+"""Every chapter, run as a reader runs it: exactly the claims of the notes hold, and its figures are there."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from gluonbook import _files, chapter
+
+# The claims of the notes, by chapter.
+CLAIMS = {
+    15: ["15.1", "15.2", "15.3", "15.4"],
+    16: ["16.1", "16.2", "16.3", "16.4", "16.5", "16.6", "16.7"],
+}
+FIGURES = {
+    15: {"gradient_norms.png", "clipping.png"},
+    16: {"batches.png", "perplexity.png", "next_characters.png"},
+}
+SCRIPTS = {entry.number: entry for entry in chapter.chapters()}
+
+
+def run(path, out, *arguments):
+    """Run a chapter in an empty folder; return its metrics."""
+    out.mkdir()
+    command = [sys.executable, "-W", "error:Glyph", str(path), "--out", str(out / "results"), *arguments]
+    done = subprocess.run(command, cwd=out, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads((out / "results" / "metrics.json").read_text(encoding="utf-8")), done.stdout
+
+
+@pytest.mark.parametrize("number", CLAIMS)
+def test_quick_run_shows_exactly_its_claims(number, tmp_path):
+    metrics, printed = run(SCRIPTS[number].path, tmp_path / "run", "--quick")
+    assert metrics["claims"] == CLAIMS[number]
+    assert metrics["quick"] is True
+    assert {path.name for path in (tmp_path / "run" / "results").glob("*.png")} == FIGURES[number]
+    assert f"claims shown: {' '.join(CLAIMS[number])}" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", CLAIMS)
+def test_full_run_shows_exactly_its_claims(number, tmp_path):
+    assert run(SCRIPTS[number].path, tmp_path / "run")[0]["claims"] == CLAIMS[number]
+
+
+@pytest.mark.parametrize("number", CLAIMS)
+def test_header_names_the_claims(number):
+    assert list(SCRIPTS[number].claims) == CLAIMS[number]
+
+
+def test_every_chapter_is_tested():
+    assert sorted(SCRIPTS) == sorted(CLAIMS)
+
+
+@pytest.mark.parametrize("number", CLAIMS)
+def test_a_false_claim_ends_the_chapter_with_its_name(number, tmp_path):
+    """Each claim that the chapter records is really judged: turned round, it stops the chapter."""
+    source = SCRIPTS[number].path.read_text(encoding="utf-8")
+    first = CLAIMS[number][0]
+    broken = tmp_path / SCRIPTS[number].path.name
+    broken.write_text(re.sub(rf'(chapter\.claim\("{first}", )(.+)\)\n', r"\1not (\2))\n", source, count=1), "utf-8")
+    done = subprocess.run([sys.executable, str(broken), "--quick"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"claim {first} of the notes does not hold" in done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(_files.packaged("chapters").glob("*.py")), ids=lambda path: path.stem)
+def test_chapter_does_not_import_another(path):
+    assert not re.search(r"^\s*(import|from) (chapters|ch\d\d)", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_two_quick_runs_give_the_same_numbers(tmp_path):
+    results = [run(SCRIPTS[15].path, tmp_path / name, "--quick")[0]["results"] for name in "ab"]
+    assert results[0] == results[1]

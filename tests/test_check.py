@@ -1,0 +1,139 @@
+"""Arguments are refused with their name, their value and what would be right."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gluonbook import _check
+from gluonbook._mxnet import nd
+
+
+@pytest.mark.parametrize("value", [3, np.int32(3), np.int64(3), np.uint8(3)])
+def test_whole_numbers_become_ints(value):
+    result = _check.integer("n", value, at_least=0, at_most=3)
+    assert result == 3
+    assert type(result) is int
+
+
+def test_a_large_numpy_integer_keeps_its_last_digit():
+    assert _check.integer("n", np.int64(2**53 + 1), at_least=0) == 2**53 + 1
+
+
+@pytest.mark.parametrize("value", [3.0, "3", True, None, np.bool_(True), [3]])
+def test_what_is_no_whole_number_is_a_type_error(value):
+    with pytest.raises(TypeError, match=r"^n must be a whole number, got .+ \(\w+\)$"):
+        _check.integer("n", value, at_least=0)
+
+
+@pytest.mark.parametrize("value", [0, 5, -(10**400), 10**400], ids=["below", "above", "far below", "far above"])
+def test_a_whole_number_out_of_range_is_refused_with_the_range(value):
+    with pytest.raises(ValueError, match=r"^n must be at least 1 and at most 4, got -?\d+$"):
+        _check.integer("n", value, at_least=1, at_most=4)
+
+
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.float64(0.5), np.int64(1)])
+def test_numbers_keep_their_value(value):
+    assert _check.number("x", value, above=0, at_most=1) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "message"),
+    [
+        (-1, {"at_least": 0}, "x must be at least 0, got -1"),
+        (2, {"at_most": 1}, "x must be at most 1, got 2"),
+        (0, {"above": 0}, "x must be above 0, got 0"),
+        (1.0, {"at_least": 0, "below": 1}, "x must be at least 0 and below 1, got 1.0"),
+        (float("nan"), {}, "x must be finite, got nan"),
+        (float("inf"), {"above": 0}, "x must be above 0, got inf"),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_with_the_bounds(value, bounds, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        _check.number("x", value, **bounds)
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds"),
+    [(0, {"at_least": 0}), (1, {"at_most": 1}), (1e-9, {"above": 0}), (1 - 1e-9, {"below": 1})],
+)
+def test_bounds_are_closed_or_open_as_they_say(value, bounds):
+    assert _check.number("x", value, **bounds) == value
+
+
+@pytest.mark.parametrize("value", ["1", None, True, 1j])
+def test_what_is_no_number_is_a_type_error(value):
+    with pytest.raises(TypeError, match="x must be a number, got"):
+        _check.number("x", value)
+
+
+def test_a_choice_is_one_of_those_allowed():
+    assert _check.choice("cell", "gru", ("rnn", "gru")) == "gru"
+    with pytest.raises(ValueError, match=r"^cell must be one of rnn, gru; got 'lstm'$"):
+        _check.choice("cell", "lstm", ("rnn", "gru"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0, 2, 1], (0, 2, 1), np.array([0, 2, 1], "uint8"), np.array([0.0, 2.0, 1.0]), nd.array([0, 2, 1])],
+    ids=["list", "tuple", "uint8", "float64", "nd"],
+)
+def test_indices_of_any_kind_become_int32(values):
+    row = _check.indices("corpus", values, below=3)
+    assert row.tolist() == [0, 2, 1]
+    assert row.dtype == np.int32
+
+
+def test_no_indices_are_an_empty_row():
+    assert _check.indices("corpus", []).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0, 3, 5], r"corpus\[1\] must be from 0 to 2, got 3"),
+        ([0, 1, -1], r"corpus\[2\] must be from 0 to 2, got -1"),
+        ([[0, 1]], r"corpus must be one row of indices, \(L,\), got shape \(1, 2\)"),
+        (7, r"corpus must be one row of indices, \(L,\), got shape \(\)"),
+    ],
+)
+def test_a_bad_index_is_named_with_its_position(values, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        _check.indices("corpus", values, below=3)
+
+
+@pytest.mark.parametrize("value", [-1, 2**31 - 1, 2**40, float("inf")])
+def test_an_index_that_int32_cannot_count_is_refused(value):
+    with pytest.raises(ValueError, match=r"corpus\[0\] must be"):
+        _check.indices("corpus", [value])
+
+
+@pytest.mark.parametrize("values", [["a"], [0.5], [float("nan")], [True], [None]])
+def test_indices_must_be_whole_numbers(values):
+    with pytest.raises(TypeError, match="corpus must hold whole numbers, got"):
+        _check.indices("corpus", values)
+
+
+@given(length=st.integers(1, 60), num_rows=st.integers(1, 9))
+def test_rows_hold_the_row_in_order_less_what_is_left_over(length, num_rows):
+    values = np.arange(length)
+    if length // num_rows < 1:
+        with pytest.raises(ValueError, match=f"need {num_rows} tokens, got {length}"):
+            _check.as_rows("corpus", values, num_rows, at_least=1)
+    else:
+        rows = _check.as_rows("corpus", values, num_rows, at_least=1)
+        assert rows.shape == (num_rows, length // num_rows)
+        assert rows.ravel().tolist() == values[: rows.size].tolist()
+
+
+def test_rows_that_would_be_too_short_are_refused_with_both_lengths():
+    with pytest.raises(
+        ValueError, match="corpus is too short for one batch: 2 rows of at least 6 need 12 tokens, got 11"
+    ):
+        _check.as_rows("corpus", range(11), 2, at_least=6)
+    assert _check.as_rows("corpus", range(12), 2, at_least=6).shape == (2, 6)
+
+
+def test_the_number_of_rows_is_called_batch_size():
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        _check.as_rows("corpus", range(11), 0, at_least=1)

@@ -1,0 +1,377 @@
+"""Clipping, the guard, checkpoints: what every training of the package shares."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gluonbook import _files, training
+from gluonbook._mxnet import autograd, gluon, mx, nd
+
+FLOATS = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
+GRADIENTS = st.lists(
+    hnp.arrays("float32", hnp.array_shapes(max_dims=3, max_side=4), elements=FLOATS), min_size=1, max_size=4
+)
+
+
+def clip_slowly(gradients, theta):
+    """Clip by the formula, in float64, an element at a time."""
+    total = 0.0
+    for gradient in gradients:
+        for value in gradient.ravel():
+            total += float(value) ** 2
+    norm = math.sqrt(total)
+    return [gradient * min(1.0, theta / norm if norm else 1.0) for gradient in map(np.float64, gradients)], norm
+
+
+def joint_norm(arrays):
+    return math.sqrt(sum(float((np.float64(array) ** 2).sum()) for array in arrays))
+
+
+@settings(max_examples=60, deadline=None)
+@given(gradients=GRADIENTS, theta=st.floats(1e-3, 1e4))
+def test_clipping_is_the_formula(gradients, theta):
+    arrays = [nd.array(gradient) for gradient in gradients]
+    returned = training.clip_gradients(arrays, theta)
+    wanted, norm = clip_slowly(gradients, theta)
+    assert returned.shape == (1,)
+    assert returned.asscalar() == pytest.approx(norm, rel=1e-5, abs=1e-15)
+    for array, right in zip(arrays, wanted):
+        np.testing.assert_allclose(array.asnumpy(), right, rtol=1e-5, atol=1e-30)
+    assert joint_norm([array.asnumpy() for array in arrays]) <= theta * (1 + 1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(gradients=GRADIENTS, theta=st.floats(1e-3, 1e4))
+def test_clipping_agrees_with_gluons(gradients, theta):
+    ours, theirs = ([nd.array(gradient) for gradient in gradients] for _ in range(2))
+    training.clip_gradients(ours, theta)
+    gluon.utils.clip_global_norm(theirs, theta)
+    for a, b in zip(ours, theirs):  # gluon's divides by norm + 1e-8
+        np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), rtol=2e-5, atol=1e-7)
+
+
+def test_clipping_a_hand_sized_example():
+    gradients = [nd.array([[3.0], [0.0]]), nd.array([4.0])]
+    assert training.clip_gradients(gradients, 1).asscalar() == 5
+    np.testing.assert_allclose(gradients[0].asnumpy(), [[0.6], [0]], rtol=1e-6)
+    np.testing.assert_allclose(gradients[1].asnumpy(), [0.8], rtol=1e-6)
+
+
+def test_clipping_is_in_place_and_keeps_the_direction():
+    gradient = nd.array([3.0, -4.0])
+    alias = gradient
+    training.clip_gradients([gradient], 0.01)
+    clipped = alias.asnumpy()
+    assert np.linalg.norm(clipped) == pytest.approx(0.01)
+    assert clipped @ [3, -4] == pytest.approx(0.01 * 5)  # the cosine is 1
+
+
+@pytest.mark.parametrize("theta", [5.0, 5.1, 1e9])
+def test_gradients_within_the_bound_keep_every_bit(theta):
+    rows = np.random.RandomState(0).randn(7, 5).astype("float32")
+    rows *= np.float32(4.99 / np.linalg.norm(rows))
+    arrays = [nd.array(rows), nd.array([1e-30, -0.0])]
+    before = [array.asnumpy().tobytes() for array in arrays]
+    training.clip_gradients(arrays, theta)
+    assert [array.asnumpy().tobytes() for array in arrays] == before
+
+
+def test_a_norm_equal_to_the_bound_is_not_clipped():
+    gradient = nd.array([3.0, 4.0])
+    training.clip_gradients([gradient], 5)
+    assert gradient.asnumpy().tolist() == [3, 4]
+
+
+def test_zero_gradients_stay_zero():
+    gradients = [nd.zeros((2, 3)), nd.zeros((4,))]
+    assert training.clip_gradients(gradients, 0.01).asscalar() == 0
+    assert [float(gradient.norm().asscalar()) for gradient in gradients] == [0, 0]
+
+
+def test_a_gradient_that_is_not_finite_is_not_hidden():
+    gradient = nd.array([math.nan, 1.0])
+    assert math.isnan(training.clip_gradients([gradient], 1).asscalar())
+    assert np.isnan(gradient.asnumpy()).any()
+
+
+def test_gradients_too_large_to_square_are_clipped_to_the_bound():
+    gradient = nd.array([3e30, -4e30])
+    training.clip_gradients([gradient], 5)
+    np.testing.assert_allclose(gradient.asnumpy(), [3, -4], rtol=1e-5)
+
+
+def test_no_bound_does_nothing():
+    gradient = nd.array([3e30, 4.0])
+    before = gradient.asnumpy()
+    assert training.clip_gradients([gradient], None) is None
+    np.testing.assert_array_equal(gradient.asnumpy(), before)
+
+
+@pytest.mark.parametrize("theta", [0, -1.0, math.nan, math.inf])
+def test_a_bad_bound_is_refused(theta):
+    gradient = nd.array([3.0, 4.0])
+    with pytest.raises(ValueError, match=f"theta must be above 0, got {theta}"):
+        training.clip_gradients([gradient], theta)
+    assert gradient.asnumpy().tolist() == [3, 4]
+
+
+def test_no_gradients_are_refused_and_do_not_end_the_process():
+    code = "from gluonbook.training import clip_gradients; clip_gradients([], 1.0)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "ValueError: gradients" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("loss", "perplexity"), [(0.0, 1), (math.log(1027), 1027), (math.inf, math.inf), (710.0, math.inf)]
+)
+def test_perplexity(loss, perplexity):
+    assert training.perplexity(loss) == pytest.approx(perplexity)
+
+
+def test_perplexity_has_no_edge_before_it_is_infinite():
+    assert training.perplexity(708.99) < math.inf
+    assert math.isnan(training.perplexity(math.nan)) or training.perplexity(math.nan) == math.inf
+
+
+class Counted:
+    """A loss that counts how often it is read."""
+
+    def __init__(self, value):
+        self.value, self.reads = value, 0
+
+    def asscalar(self):
+        self.reads += 1
+        return self.value
+
+
+def test_the_guard_gives_the_mean():
+    guard = training.LossGuard(epoch=1, lr=0.1)
+    for loss in (1.0, 2.0, 6.0):
+        guard.add(nd.array([loss]))
+    assert guard.mean() == 3
+    assert guard.mean() == 3
+    assert guard.losses == [1, 2, 6]
+
+
+def test_the_guard_works_with_one_batch_and_with_none():
+    guard = training.LossGuard(epoch=1, lr=0.1)
+    assert math.isnan(guard.mean())
+    guard.add(nd.array([2.5]))
+    assert guard.mean() == 2.5
+
+
+def test_the_guard_reads_a_loss_once_and_one_batch_late():
+    first, second = Counted(1.0), Counted(2.0)
+    guard = training.LossGuard(epoch=1, lr=0.1)
+    guard.add(first)
+    assert first.reads == 0
+    guard.add(second)
+    assert (first.reads, second.reads) == (1, 0)
+    guard.mean()
+    assert (first.reads, second.reads) == (1, 1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_stops_with_all_that_is_known(bad):
+    guard = training.LossGuard(epoch=7, lr=0.25, last_finite=9.0)
+    for loss in (1.5, 1.25, bad):
+        guard.add(nd.array([loss]))
+    with pytest.raises(training.NonFiniteLoss) as error:
+        guard.add(nd.array([1.0]))
+    assert f"the loss is {bad} at epoch 7, batch 3, learning rate 0.25; last finite loss: 1.2500." in str(error.value)
+
+
+@pytest.mark.parametrize(("before", "said"), [(None, "none"), (2.0, "2.0000")])
+def test_the_first_loss_is_held_against_the_epoch_before(before, said):
+    guard = training.LossGuard(epoch=3, lr=1e-4, last_finite=before)
+    guard.add(nd.array([math.nan]))
+    with pytest.raises(training.NonFiniteLoss, match=f"epoch 3, batch 1, learning rate 0.0001; last finite loss: {said}"):
+        guard.mean()
+
+
+ARRAYS = {"weight": [[1.0, 2.0]], "bias": [3.0]}
+
+
+def save(folder, epoch, scale=1.0):
+    arrays = {name: nd.array(value) * scale for name, value in ARRAYS.items()}
+    return training.save_checkpoint(folder, arrays, {"epoch": epoch, "history": [1.5, None], "cell": "分开"})
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
+    rows = nd.array(np.random.RandomState(0).randn(50, 3))
+    counts = nd.array([1, 2**31 - 1], dtype="int32")
+    path = training.save_checkpoint(tmp_path / "run", {"a": rows, "b": counts}, {"epoch": 3, "lr": 0.1})
+    assert path == tmp_path / "run" / "checkpoint.json"
+    arrays, info = training.load_checkpoint(tmp_path / "run")
+    assert info == {"epoch": 3, "lr": 0.1}
+    assert set(arrays) == {"a", "b"}
+    assert arrays["a"].asnumpy().tobytes() == rows.asnumpy().tobytes()
+    assert arrays["b"].dtype == np.int32
+    assert arrays["b"].asnumpy().tolist() == counts.asnumpy().tolist()
+
+
+def test_a_new_checkpoint_replaces_the_old_one(tmp_path):
+    save(tmp_path, 1)
+    save(tmp_path, 2, scale=10)
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint-00002.params", "checkpoint.json"]
+    arrays, info = training.load_checkpoint(tmp_path)
+    assert info["epoch"] == 2
+    assert arrays["bias"].asscalar() == 30
+
+
+def test_a_checkpoint_of_the_same_epoch_may_be_written_again(tmp_path):
+    save(tmp_path, 1)
+    save(tmp_path, 1, scale=10)
+    assert training.load_checkpoint(tmp_path)[0]["bias"].asscalar() == 30
+
+
+def test_what_else_lies_in_the_folder_stays(tmp_path):
+    (tmp_path / "model.params").write_text("mine")
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    assert (tmp_path / "model.params").read_text() == "mine"
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_stopped_while_the_arrays_are_written_the_old_checkpoint_is_whole(tmp_path, monkeypatch, error):
+    save(tmp_path, 1)
+
+    def write_half(name, arrays):
+        with open(name, "wb") as file:
+            file.write(b"half")
+        raise error
+
+    monkeypatch.setattr(training.nd, "save", write_half)
+    with pytest.raises(type(error)):
+        save(tmp_path, 2)
+    arrays, info = training.load_checkpoint(tmp_path)
+    assert (info["epoch"], arrays["bias"].asscalar()) == (1, 3)
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint-00001.params", "checkpoint.json"]
+
+
+def test_stopped_between_the_two_files_the_old_checkpoint_is_whole(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(_files, "write_json", lambda path, value: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            save(tmp_path, 2, scale=10)
+    arrays, info = training.load_checkpoint(tmp_path)
+    assert (info["epoch"], arrays["bias"].asscalar()) == (1, 3)
+    save(tmp_path, 3)
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint-00003.params", "checkpoint.json"]
+
+
+def test_a_folder_without_a_checkpoint_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"checkpoint\.json is not there: no training to resume in this folder"):
+        training.load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_without_its_arrays_is_told(tmp_path):
+    save(tmp_path, 1)
+    (tmp_path / "checkpoint-00001.params").unlink()
+    with pytest.raises(FileNotFoundError, match=r"checkpoint-00001\.params is not there"):
+        training.load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"epoch": 1}', '{"params": 3}', "null"])
+def test_a_checkpoint_whose_json_is_another_is_refused(tmp_path, text):
+    save(tmp_path, 1)
+    (tmp_path / "checkpoint.json").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / "checkpoint.json"))):
+        training.load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 20, 60, -1])
+def test_arrays_cut_short_are_refused_in_one_line(tmp_path, keep):
+    save(tmp_path, 1)
+    path = tmp_path / "checkpoint-00001.params"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"checkpoint-00001\.params is not a readable \.params file") as error:
+        training.load_checkpoint(tmp_path)
+    assert "Traceback" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_text_file_is_not_taken_for_arrays(tmp_path):
+    (tmp_path / "a.params").write_text("分开" * 100, encoding="utf-8")
+    with pytest.raises(ValueError, match="is not a readable"):
+        training.load_arrays(tmp_path / "a.params")
+
+
+def test_arrays_without_names_are_refused(tmp_path):
+    nd.save(str(tmp_path / "a.params"), [nd.ones((2,))])
+    with pytest.raises(ValueError, match="holds arrays without names: not written by this package"):
+        training.load_arrays(tmp_path / "a.params")
+
+
+def schedule():
+    return mx.lr_scheduler.FactorScheduler(step=3, factor=0.5, base_lr=0.1)
+
+
+OPTIMIZERS = {
+    "adam": ("adam", lambda: {"learning_rate": 0.05}),
+    "sgd with momentum": ("sgd", lambda: {"learning_rate": 0.1, "momentum": 0.9}),
+    "plain sgd": ("sgd", lambda: {"learning_rate": 0.1}),
+    "scheduled adam": ("adam", lambda: {"lr_scheduler": schedule()}),
+}
+
+
+def network(seed):
+    mx.random.seed(seed)
+    net = gluon.nn.Sequential()
+    net.add(gluon.nn.Dense(4, in_units=3, activation="tanh"), gluon.nn.Dense(1, in_units=4))
+    net.initialize(mx.init.Xavier())
+    return net
+
+
+def train(net, trainer, steps):
+    for step in steps:
+        X = nd.array(np.random.RandomState(step).randn(8, 3))  # (N, 3)
+        with autograd.record():
+            loss = ((net(X) - X.sum(axis=1, keepdims=True)) ** 2).mean()
+        loss.backward()
+        trainer.step(1)
+
+
+def weights(net):
+    return [param.data() for param in net.collect_params().values()]
+
+
+@pytest.mark.parametrize(("name", "hyper"), OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("stop", [0, 5])
+def test_a_training_that_was_stopped_goes_on_bit_for_bit(tmp_path, name, hyper, stop):
+    whole = network(seed=0)
+    trainer = gluon.Trainer(whole.collect_params(), name, hyper())
+    train(whole, trainer, range(stop))
+    arrays, counts = training.optimizer_state(trainer)
+    arrays.update({f"weight:{i}": weight for i, weight in enumerate(weights(whole))})
+    if stop:  # a trainer has no state before its first step
+        training.save_checkpoint(tmp_path, arrays, {"epoch": stop, "counts": counts})
+    train(whole, trainer, range(stop, 12))
+
+    resumed = network(seed=1)
+    if stop:
+        arrays, info = training.load_checkpoint(tmp_path)
+        counts = info["counts"]
+        for i, param in enumerate(resumed.collect_params().values()):
+            param.set_data(arrays[f"weight:{i}"])
+    again = gluon.Trainer(resumed.collect_params(), name, hyper())
+    if stop:
+        training.restore_optimizer(again, arrays, counts)
+    else:
+        resumed = network(seed=0)
+        again = gluon.Trainer(resumed.collect_params(), name, hyper())
+    train(resumed, again, range(stop, 12))
+
+    assert again.optimizer.num_update == trainer.optimizer.num_update == 12
+    for ours, theirs in zip(weights(resumed), weights(whole)):
+        assert ours.asnumpy().tobytes() == theirs.asnumpy().tobytes()
