@@ -1,4 +1,4 @@
-# demo · test · lint · wheel: each makes .venv with a Python that MXNet supports and all that is needed.
+# demo · test · slow · lint · wheel: each makes .venv with a Python that MXNet supports and all that is needed.
 #   make test PYTHON=python3.10   uses that interpreter; EXTRAS=cu112 installs MXNet's CUDA build
 
 VENV ?= .venv
@@ -9,7 +9,7 @@ OUT ?= out
 CANDIDATES = python3.11 python3.10 python3.12 python3.9 python3 python
 SUITABLE = import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: demo test lint env wheel clean
+.PHONY: demo test slow lint env wheel clean
 
 demo: $(VENV)/done
 	rm -rf $(OUT)/demo
@@ -18,7 +18,10 @@ demo: $(VENV)/done
 	@echo; echo "the plot of its perplexity: $(OUT)/demo/loss.png"
 
 test: $(VENV)/dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+slow: $(VENV)/dev
+	$(BIN)/python -m pytest -n 2 -m slow
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -49,9 +52,9 @@ $(VENV)/python:
 
 $(VENV)/done: $(VENV)/python setup.py constraints.txt
 	@echo "installing into $(VENV): about a minute, once"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 $(VENV)/dev: $(VENV)/done
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS),d2l,dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS),d2l,dev]'
 	@touch $@

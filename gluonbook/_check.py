@@ -17,7 +17,9 @@ def integer(name: str, value: Any, at_least: int, at_most: Optional[int] = None)
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r} ({type(value).__name__})")
-    return int(number(name, value, at_least=at_least, at_most=at_most))
+    value = int(value)
+    number(name, value, at_least=at_least, at_most=at_most)
+    return value
 
 
 def number(
@@ -38,7 +40,7 @@ def number(
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
     value = value if isinstance(value, int) else float(value)
     wrong = (
-        not math.isfinite(value)
+        (isinstance(value, float) and not math.isfinite(value))
         or (at_least is not None and value < at_least)
         or (at_most is not None and value > at_most)
         or (above is not None and value <= above)
@@ -74,14 +76,15 @@ def indices(name: str, values: Any, below: Optional[int] = None) -> np.ndarray:
         TypeError: they are no numbers, or no whole ones.
         ValueError: they are no row, or one is out of range; the message gives its position.
     """
-    row = np.asarray(values)
+    row = np.asarray(values.asnumpy() if hasattr(values, "asnumpy") else values)
     if row.ndim != 1:
         raise ValueError(f"{name} must be one row of indices, (L,), got shape {row.shape}")
     if row.dtype.kind not in "iuf" or (row.dtype.kind == "f" and not np.array_equal(row, np.trunc(row))):
         raise TypeError(f"{name} must hold whole numbers, got dtype {row.dtype}")
-    bad = np.flatnonzero((row < 0) | (row >= (np.iinfo(np.int32).max if below is None else below)))
+    highest = (np.iinfo(np.int32).max if below is None else below) - 1
+    bad = np.flatnonzero((row < 0) | (row > highest))
     if bad.size:
-        right = "at least 0" if below is None else f"from 0 to {below - 1}"
+        right = "at least 0" if below is None and row[bad[0]] < 0 else f"from 0 to {highest}"
         raise ValueError(f"{name}[{bad[0]}] must be {right}, got {row[bad[0]]}")
     return row.astype(np.int32)
 

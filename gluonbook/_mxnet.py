@@ -133,7 +133,7 @@ def explain_failure(error: BaseException, found: dict[str, str]) -> str:
         f"{builds or 'MXNet, not installed by pip,'} is there but does not import ({type(error).__name__}: {error}). "
     )
     if "libcuda.so" in str(error):
-        return said + f"It needs an NVIDIA driver; without one: pip uninstall -y {GPU_BUILD}, then {INSTALL_CPU}"
+        return said + f"It needs an NVIDIA driver; without one: pip uninstall -y {' '.join(found)}, then {INSTALL_CPU}"
     if GPU_BUILD in found:
         return said + f"Reinstall it with its CUDA libraries: {INSTALL_GPU}"
     import numpy

@@ -5,6 +5,7 @@ A chapter is a script in ``# %%`` cells. Run without arguments it works offline 
 
 import argparse
 import ast
+import math
 import re
 import sys
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class _State:
 
     name: str
     options: SimpleNamespace
-    claims: dict[str, bool]
+    claims: dict[str, None]  # those that held, in the order in which they were shown
     figures: dict[str, Any]
 
 
@@ -65,8 +66,10 @@ def options(**settings: Any) -> SimpleNamespace:
         about = (
             f"{setting.help} (default {setting.default}{'' if setting.quick is None else f', quick {setting.quick}'})"
         )
-        kind = str if setting.default is None else type(setting.default)
-        parser.add_argument("--" + name.replace("_", "-"), type=kind, default=None, help=about.strip())
+        kind: dict[str, Any] = {"type": str if setting.default is None else type(setting.default)}
+        if isinstance(setting.default, bool):
+            kind = {"action": argparse.BooleanOptionalAction}
+        parser.add_argument("--" + name.replace("_", "-"), default=None, help=about.strip(), **kind)
     parser.add_argument("--quick", action="store_true", help="smaller defaults, for a look within seconds")
     parser.add_argument("--out", type=Path, default=Path("out") / script.stem, help="folder for figures and numbers")
     parser.add_argument("--seed", type=int, default=0)
@@ -128,9 +131,10 @@ def claim(identifier: str, holds: Any) -> None:
     Raises:
         ClaimFailed: it is not; the message names the claim.
     """
-    _state().claims[identifier] = bool(holds)
     if not holds:
+        _state().claims.pop(identifier, None)
         raise ClaimFailed(f"claim {identifier} of the notes does not hold in {_state().name}")
+    _state().claims[identifier] = None
 
 
 def report(**results: Any) -> None:
@@ -166,8 +170,12 @@ def _state() -> _State:
 
 
 def _plain(value: Any) -> Any:
+    if hasattr(value, "asnumpy"):
+        value = value.asnumpy()
     if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

@@ -1,5 +1,6 @@
 """Devices: the GPU where one works, else the CPU, and the reason."""
 
+import re
 import warnings
 from functools import lru_cache
 from typing import Any, NamedTuple, Optional
@@ -36,10 +37,10 @@ def device(name: Any = "auto") -> Any:
         return name
     if name == "auto":
         return try_gpu()
-    kind, _, rest = str(name).partition("(")
-    index = rest.rstrip(")") or "0"
-    if kind not in ("cpu", "gpu") or not index.isdecimal() or bool(rest) != str(name).endswith(")"):
+    match = re.fullmatch(r"(cpu|gpu)(?:\(([0-9]+)\))?", str(name))
+    if match is None:
         raise ValueError(f"device must be auto, cpu, gpu or gpu(N), got {name!r}")
+    kind, index = match[1], match[2] or "0"
     if kind == "gpu":
         problem = gpu_problem(int(index))
         if problem:
@@ -76,7 +77,9 @@ def try_all_gpus() -> list[Any]:
 def gpu_problem(index: int) -> Optional[str]:
     """Say why nothing can be computed on ``gpu(index)``, or None where it works."""
     gpus = probe_gpus()
-    return gpus[index].problem if index < len(gpus) else (why_no_gpu() if not gpus else f"there are {len(gpus)} GPUs")
+    return (
+        gpus[index].problem if index < len(gpus) else (why_no_gpu() if not gpus else f"MXNet counts {len(gpus)} only")
+    )
 
 
 @lru_cache(maxsize=1)

@@ -127,7 +127,7 @@ def bars(values: Mapping[str, float], ax: Any = None, color: str = COLORS[0], di
     ax.bar_label(drawn, fmt=f"%.{digits}f", padding=3, color=INK)
     ax.set_yticks(range(len(values)), list(values))
     ax.invert_yaxis()
-    ax.set_xlim(0, max(values.values(), default=1) * 1.2)
+    ax.set_xlim(0, (max(values.values(), default=0) or 1) * 1.2)
     ax.tick_params(axis="y", length=0)
     return ax
 

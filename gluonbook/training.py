@@ -4,8 +4,11 @@ A checkpoint is a folder with a ``.params`` file (weights and the optimiser's st
 holds the rest; both are written beside and renamed, the JSON last, so a stopped run leaves a whole checkpoint.
 """
 
+import contextlib
 import math
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -67,6 +70,40 @@ class LossGuard:
         self.losses.append(loss)
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[Any]:
+    """Hold Ctrl-C back until the code asks for it.
+
+    Python forgets a KeyboardInterrupt that is raised while an array is being freed, and elsewhere it may come between
+    two lines that belong together.
+
+    Yields:
+        a function that raises the KeyboardInterrupt that came since. A second Ctrl-C does not wait for it. Where the
+        code runs in another thread, or somebody else handles Ctrl-C, it does nothing.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: None
+        return
+    pressed: list[int] = []
+
+    def hold(number: int, frame: Any) -> None:
+        if pressed:
+            signal.default_int_handler(number, frame)
+        pressed.append(number)
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    check()
+
+
 def perplexity(mean_cross_entropy: float) -> float:
     """Return exp(mean cross-entropy in nats): the number of equally likely tokens that would be as hard to guess.
 
@@ -85,18 +122,20 @@ def clip_gradients(gradients: Sequence[Any], theta: Optional[float]) -> Optional
     from the device: the norm stays an array (Pascanu et al. 2013, algorithm 1).
 
     Args:
-        gradients: nd arrays of any shapes, on one device.
+        gradients: nd float32 arrays of any shapes, on one device; at least one. A joint norm above 1e19 overflows.
         theta: the bound, above 0; None does nothing.
 
     Returns:
         the norm before clipping, (1,) float32; None where theta is None.
 
     Raises:
-        ValueError: theta is not above 0.
+        ValueError: theta is not above 0, or there are no gradients.
     """
     if theta is None:
         return None
     theta = _check.number("theta", theta, above=0)
+    if not gradients:  # MXNet would end the process
+        raise ValueError("gradients must be at least one array, got none")
     norm = nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum().sqrt()  # (1,)
     scale = nd.minimum(theta / norm, 1)  # 1 where the norm is 0: theta / 0 is infinite
     for gradient in gradients:
@@ -154,7 +193,7 @@ def save_checkpoint(folder: _files.PathLike, arrays: dict[str, Any], info: dict[
     with _files.replacing(params) as neighbour:
         nd.save(str(neighbour), arrays)
     _files.write_json(folder / CHECKPOINT, {**info, "params": params.name})
-    for old in folder.glob("checkpoint-*.params"):
+    for old in folder.glob("checkpoint-[0-9][0-9][0-9][0-9][0-9].params"):
         if old != params:
             old.unlink()
     return folder / CHECKPOINT
@@ -173,8 +212,21 @@ def load_checkpoint(folder: _files.PathLike) -> tuple[dict[str, Any], dict[str, 
     path = Path(folder) / CHECKPOINT
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there: no training to resume in this folder")
-    info = _files.read_json(path)
+    info = read_checkpoint(folder)
     return load_arrays(path.parent / info.pop("params")), info
+
+
+def read_checkpoint(folder: _files.PathLike) -> dict[str, Any]:
+    """Read a checkpoint's plain data alone; ``params`` names the file of its arrays.
+
+    Raises:
+        ValueError: it is not a checkpoint's.
+    """
+    path = Path(folder) / CHECKPOINT
+    info = _files.read_json(path)
+    if not (isinstance(info, dict) and isinstance(info.get("params"), str) and isinstance(info.get("epoch"), int)):
+        raise ValueError(f"{path} is not a checkpoint: it must name its epoch and its .params file")
+    return info
 
 
 def load_arrays(path: _files.PathLike) -> dict[str, Any]:
@@ -189,7 +241,8 @@ def load_arrays(path: _files.PathLike) -> dict[str, Any]:
     try:
         arrays = nd.load(str(path))
     except Exception as error:  # MXNet raises MXNetError, struct or Unicode errors by how the file is broken
-        raise ValueError(f"{path} is not a readable .params file ({str(error).splitlines()[0]})") from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].split(": ", 1)[-1]
+        raise ValueError(f"{path} is not a readable .params file ({reason})") from None
     if not isinstance(arrays, dict):
         raise ValueError(f"{path} holds arrays without names: not written by this package")
     return arrays

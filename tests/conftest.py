@@ -5,9 +5,13 @@ import os
 # Two workers run side by side, and their nets are tiny: a thread each, set before anything loads MXNet.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import os
+
 import pytest
 
 from gluonbook.cli import main
+
+os.environ.setdefault("MPLBACKEND", "agg")  # no test opens a window
 
 
 @pytest.fixture

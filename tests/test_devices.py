@@ -71,9 +71,9 @@ def test_another_name_is_refused(name):
     assert repr(name) in str(error.value)
 
 
-def test_a_gpu_that_is_not_there_is_refused_with_how_many_there_are(gpus):
+def test_a_gpu_that_is_not_there_is_refused_with_how_many_are(gpus):
     gpus(None, None)
-    with pytest.raises(ValueError, match=r"device gpu\(2\) cannot be used: there are 2 GPUs"):
+    with pytest.raises(ValueError, match=r"device gpu\(2\) cannot be used: MXNet counts 2 only"):
         devices.device("gpu(2)")
 
 

@@ -48,7 +48,8 @@ def slow_loss(X, Y, state, params):
     return -np.mean([np.log(p[n, t, Y[n, t]]) for n in range(X.shape[0]) for t in range(X.shape[1])]), after
 
 
-def numeric_gradients(X, Y, params, step=1e-5):
+def numeric_gradients(X, Y, params, state=None, step=1e-5):
+    state = np.zeros((len(X), H)) if state is None else state
     gradients = []
     for param in params:
         gradient = np.zeros_like(param)
@@ -57,7 +58,7 @@ def numeric_gradients(X, Y, params, step=1e-5):
             sides = []
             for moved in (value + step, value - step):
                 param[place] = moved
-                sides.append(slow_loss(X, Y, np.zeros((len(X), H)), params)[0])
+                sides.append(slow_loss(X, Y, state, params)[0])
             param[place] = value
             gradient[place] = (sides[0] - sides[1]) / (2 * step)
         gradients.append(gradient)
@@ -177,6 +178,20 @@ def test_a_step_of_training_equals_numeric_gradient_descent(params, theta):
     assert perplexity == pytest.approx(math.exp(slow_loss(X, Y, np.zeros((2, H)), before)[0]), rel=1e-5)
     for param, old, gradient in zip(params, before, gradients):
         np.testing.assert_allclose(param.asnumpy() - old, -0.7 * scale * gradient, rtol=1e-3, atol=2e-6)
+
+
+def test_a_carried_state_is_a_constant_to_the_next_batchs_gradient(params):
+    """Truncated back-propagation: no gradient reaches the batch before."""
+    batches = list(batches_adjacent(corpus(2 * 9), 2, 4))
+    assert len(batches) == 2
+    expected, state = in_numpy(params), np.zeros((2, H))
+    for X, Y in batches:
+        gradients = numeric_gradients(X, Y, expected, state)
+        _, state = slow_loss(X, Y, state, expected)
+        expected = [param - 0.7 * gradient for param, gradient in zip(expected, gradients)]
+    list(from_scratch.train_epochs(params, lambda: batches, num_epochs=1, lr=0.7, theta=None))
+    for param, value in zip(params, expected):
+        np.testing.assert_allclose(param.asnumpy(), value, atol=1e-5)
 
 
 @pytest.mark.parametrize(("carry", "states"), [(True, 3), (False, 3 * 4)])

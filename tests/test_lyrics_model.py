@@ -174,6 +174,21 @@ def test_dropout_leaves_one_hot_inputs_and_states_alone():
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_dropout_acts_after_each_recurrent_layer():
+    """One-hot inputs are not dropped: layer 1 is calm, layer 2 reads what was dropped, and so does the dense layer."""
+    net = language_model(cell="rnn", num_layers=2, embedding_size=None, dropout=0.5)
+    tokens, state = nd.array(X, dtype="int32"), random_state(net)
+    _, first, second = numbers(net(tokens, *state))
+    with autograd.train_mode():
+        _, first_dropped, second_dropped = numbers(net(tokens, *state))
+    np.testing.assert_allclose(first_dropped, first, atol=1e-6)
+    assert np.abs(second_dropped - second).max() > 0.01
+    net = language_model(cell="rnn", num_layers=1, embedding_size=None, dropout=0.5)
+    calm = net(tokens, *state[:1])[0].asnumpy()
+    with autograd.train_mode():
+        assert np.abs(net(tokens, *state[:1])[0].asnumpy() - calm).max() > 0.01
+
+
 @EVERY_CELL
 def test_every_layers_dropout_follows_mxnets_seed(cell):
     """What a resumed run needs: the operator's own dropout would draw from C's rand()."""

@@ -1,6 +1,7 @@
 """``gluonbook lyrics``: train, generate, evaluate."""
 
 import inspect
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,9 +93,9 @@ def train(context: click.Context, corpus: str, out: str, resume: bool, **setting
     click.echo(f"training perplexity {last['train']:.3f}{held_out} after {time.perf_counter() - start:.1f} s")
     for path in write_report(model, text, Path(out), settings["prefixes"]):
         click.echo(f"  {path}")
-    click.echo(
-        f"write with it: gluonbook lyrics generate --model {out} --prefix {training.sample_prefixes(model, text)[0]}"
-    )
+    prefix = training.sample_prefixes(model, text)[0]
+    command = shlex.join(["gluonbook", "lyrics", "generate", "--model", str(out), "--prefix", prefix])
+    click.echo(f"write with it: {command}")
 
 
 def write_report(model: saved.TrainedModel, text: str, out: Path, prefixes: Optional[list[str]]) -> list[Path]:
@@ -121,10 +122,9 @@ def _take_saved(context: click.Context, settings: dict[str, Any], recipe: dict[s
 
 def _tell_stopped(out: str, corpus: str) -> None:
     if (Path(out) / training.CHECKPOINT).exists():
-        again = "" if corpus == corpora.EMBEDDED else f" {corpus}"
-        click.echo(
-            f"\nstopped; saved in {out}. Go on with: gluonbook lyrics train{again} --out {out} --resume", err=True
-        )
+        again = [] if corpus == corpora.EMBEDDED else [corpus]
+        command = shlex.join(["gluonbook", "lyrics", "train", *again, "--out", str(out), "--resume"])
+        click.echo(f"\nstopped; saved in {out}. Go on with: {command}", err=True)
     else:
         click.echo("\nstopped in the first epoch: nothing to save", err=True)
 

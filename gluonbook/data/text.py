@@ -49,9 +49,9 @@ def _read_bytes(path: Path) -> bytes:
         raise ValueError(f"{path} is a folder: expected a UTF-8 text file (.txt, .txt.zip, .txt.gz)")
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: expected a UTF-8 text file (.txt, .txt.zip, .txt.gz) or -")
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         return _unzip(path)
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         try:
             return gzip.decompress(path.read_bytes())
         except (OSError, EOFError, zlib.error) as error:

@@ -52,7 +52,7 @@ def batches_random(
         corpus: (L,) int, indices into the vocabulary.
         batch_size: N, windows in a batch, at least 1.
         num_steps: T, characters in a window, at least 1.
-        seed: of the order; None takes it from NumPy's global generator.
+        seed: of the order, at least 0; None takes it from NumPy's global generator.
 
     Returns:
         an iterator over the (L - 1) // T // N batches X, Y: (N, T) int32 each; ``Y[:, t]`` is the character after
@@ -67,6 +67,8 @@ def batches_random(
     """
     num_steps = _check.integer("num_steps", num_steps, at_least=1)
     batch_size = _check.integer("batch_size", batch_size, at_least=1)
+    if seed is not None:
+        seed = _check.integer("seed", seed, at_least=0)
     row = _check.indices("corpus", corpus)
     num_windows = (len(row) - 1) // num_steps
     if num_windows < batch_size:

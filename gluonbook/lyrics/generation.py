@@ -116,7 +116,7 @@ def stream(
         temperature: below 1 bolder in what is probable, above 1 more varied; 0 is greedy.
         top_k: at least 1.
         top_p: above 0, at most 1.
-        seed: makes the same text again; None a new one each time.
+        seed: at least 0, makes the same text again; None a new one each time.
 
     Returns:
         an iterator over lists of B: row b's next token, or None at a step at which its prefix is still read or its
@@ -131,6 +131,8 @@ def stream(
         top_k = _check.integer("top_k", top_k, at_least=1)
     if top_p is not None:
         top_p = _check.number("top_p", top_p, above=0, at_most=1)
+    if seed is not None:
+        seed = _check.integer("seed", seed, at_least=0)
     return _steps(model, encode_prefixes(model, prefixes), length, temperature, top_k, top_p, seed)
 
 

@@ -71,7 +71,8 @@ def load_model(folder: _files.PathLike) -> TrainedModel:
             f"{path} is not there: no model in this folder; gluonbook lyrics train --out {folder} makes one"
         )
     description = _files.read_json(path)
-    missing = {"settings", "history", "params_sha256", "tokens"} - set(description)
+    needed = {"settings", "history", "params_sha256", "tokens"}
+    missing = needed - set(description) if isinstance(description, dict) else needed
     if missing:
         raise ValueError(f"{path} is not a model's description: it lacks {', '.join(sorted(missing))}")
     arrays = training.load_arrays(folder / PARAMS)

@@ -23,11 +23,14 @@ def tokenize(text: str, level: str = "char") -> list[str]:
         list of str.
 
     Raises:
+        TypeError: the text is no str.
         ValueError: the level is something else.
 
     >>> tokenize("不分开", "char")
     ['不', '分', '开']
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, got {type(text).__name__}")
     if _check.choice("level", level, LEVELS) == "char":
         return list(text)
     return list(_jieba().cut(text))

@@ -124,9 +124,18 @@ def train(
     prefixes = _known_prefixes(vocabulary, level, tokens) if prefixes is None else list(prefixes)
     encode_prefixes(run.model(), prefixes)  # refuses unknown characters now, not after the first epochs
 
-    with _saving_on_interrupt(run, out, text), _bar(run, len(corpus), progress) as bar:
+    with (
+        _saving_on_interrupt(run, out, text),
+        training.interruptible() as check,
+        _bar(run, len(corpus), progress) as bar,
+    ):
+
+        def advance(num_tokens: int) -> None:
+            bar.update(num_tokens)
+            check()
+
         while run.epoch < num_epochs:
-            run.train_epoch(corpus, tail, bar.update)
+            run.train_epoch(corpus, tail, advance)
             bar.set_postfix(perplexity=f"{run.history[-1]['train']:.2f}")
             if out is not None and run.epoch % checkpoint_every == 0 and run.epoch < num_epochs:
                 run.save(out, text)
@@ -297,6 +306,8 @@ class _Run:
 
     def restore(self, folder: Any, text: str) -> None:
         arrays, info = training.load_checkpoint(folder)
+        if not {"recipe", "text", "history", "optimizer"} <= set(info):
+            raise ValueError(f"{Path(folder) / CHECKPOINT} is not a checkpoint of a lyrics model")
         _check_resumable(folder, info, self.recipe, text)
         for name, param in self.params.items():
             param.set_data(arrays[f"weight:{name}"].as_in_context(self.device))
@@ -308,10 +319,10 @@ class _Run:
 
     def model(self) -> TrainedModel:
         """Return the model as of the last whole epoch, or of the best one where that is to be kept."""
-        arrays = self.snapshot[0]
-        kept = self.best or {name: arrays[f"weight:{name}"] for name in self.params}
-        weights = {name: array.asnumpy() for name, array in kept.items()}
-        return TrainedModel(weights, self.vocabulary, self.recipe, self.history)
+        arrays, info = self.snapshot
+        kind = "best" if f"best:{next(iter(self.params))}" in arrays else "weight"
+        weights = {name: arrays[f"{kind}:{name}"].asnumpy() for name in self.params}
+        return TrainedModel(weights, self.vocabulary, self.recipe, info["history"])
 
 
 def fingerprint(text: str) -> str:
@@ -327,7 +338,9 @@ def saved_recipe(folder: _files.PathLike) -> dict[str, Any]:
     Raises:
         FileNotFoundError: there is none.
     """
-    return dict(training.load_checkpoint(folder)[1]["recipe"])
+    if not (Path(folder) / CHECKPOINT).exists():
+        training.load_checkpoint(folder)  # says so
+    return dict(training.read_checkpoint(folder).get("recipe", {}))
 
 
 def _check_recipe(recipe: dict[str, Any]) -> None:
@@ -361,8 +374,8 @@ def _refuse_to_overwrite(folder: Path, recipe: dict[str, Any], text: str) -> Non
     """Refuse a folder with another training, or with this one half done: neither is to be lost by a forgotten flag."""
     if not (folder / CHECKPOINT).exists():
         return
-    info = _files.read_json(folder / CHECKPOINT)
-    if info["recipe"] != recipe or info["text"] != fingerprint(text):
+    info = training.read_checkpoint(folder)
+    if info.get("recipe") != recipe or info.get("text") != fingerprint(text):
         raise ValueError(f"{folder} holds another training: give another folder (--out), or remove that one")
     if info["epoch"] < recipe["num_epochs"]:
         raise ValueError(
@@ -382,7 +395,7 @@ def sample_prefixes(model: TrainedModel, text: str) -> list[str]:
 
 def _known_prefixes(vocabulary: Vocabulary, level: str, tokens: Sequence[str]) -> list[str]:
     known = [prefix for prefix in PREFIXES if not vocabulary.unknown(tokenize(prefix, level))]
-    return known or [next(token for token in tokens if not token.isspace())]
+    return known or [next((token for token in tokens if not token.isspace()), tokens[0])]
 
 
 def _sample_lines(run: _Run, prefixes: Sequence[str]) -> str:
@@ -398,7 +411,7 @@ def _saving_on_interrupt(run: _Run, out: Optional[_files.PathLike], text: str) -
     try:
         yield
     except KeyboardInterrupt:
-        if out is not None and run.epoch:
+        if out is not None and run.snapshot[1]["epoch"]:
             run.save(out, text)
             save_model(out, run.model())
         raise

@@ -23,7 +23,7 @@ class Vocabulary:
             is kept and there is no ``<unk>``.
 
     Raises:
-        ValueError: the corpus is empty.
+        ValueError: the corpus is empty, or has no token that often.
 
     >>> vocabulary = Vocabulary("分开不分开")
     >>> vocabulary.tokens, vocabulary.encode("不分").tolist(), vocabulary.decode([1, 0])
@@ -38,6 +38,10 @@ class Vocabulary:
         kept = sorted(
             (token for token in counts if counts[token] >= min_count), key=lambda token: (-counts[token], token)
         )
+        if not kept:
+            raise ValueError(
+                f"min_count must be at most {max(counts.values())}, the most frequent token's count; got {min_count}"
+            )
         self._set_tokens(([UNKNOWN] if min_count > 1 else []) + kept)
 
     @classmethod

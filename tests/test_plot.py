@@ -1,0 +1,169 @@
+"""Figures draw the numbers they are given, on the Axes they are given, and can write Chinese."""
+
+import os
+import warnings
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pytest
+
+from gluonbook import _files, plot
+from gluonbook.data import embedded_songs
+
+HISTORY = [{"train": 90.0, "held_out": 95.0}, {"train": 20.0, "held_out": 60.0}, {"train": 2.0, "held_out": 80.0}]
+DRAW = {
+    "perplexity_curves": lambda ax: plot.perplexity_curves({"a": [9.0, 3.0]}, ax),
+    "history_curves": lambda ax: plot.history_curves(HISTORY, ax),
+    "bars": lambda ax: plot.bars({"分": 0.5, "开": 0.25}, ax),
+}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """Give matplotlib's settings back, and close what was drawn."""
+    with mpl.rc_context():
+        yield
+    plt.close("all")
+
+
+def points(line):
+    return list(zip(*(values.tolist() for values in line.get_data())))
+
+
+@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+def test_the_axes_given_are_drawn_on_and_returned(draw):
+    _, (left, right) = plt.subplots(1, 2)
+    plt.sca(right)
+    assert draw(left) is left
+    assert left.has_data()
+    assert not right.has_data()
+
+
+@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+def test_without_axes_a_figure_is_made_and_not_shown(draw, monkeypatch):
+    def refuse(*arguments, **settings):
+        raise AssertionError("a figure was shown")
+
+    monkeypatch.setattr(plt, "show", refuse)
+    first, second = draw(None), draw(None)
+    assert first.figure is not second.figure
+    assert first.has_data()
+
+
+def test_curves_are_the_numbers_from_epoch_one_on():
+    ax = plot.perplexity_curves({"RNN": [90.0, 20.0, 2.0], "GRU": [80.0, 10.0]})
+    assert [line.get_label() for line in ax.lines] == ["RNN", "GRU"]
+    assert points(ax.lines[0]) == [(1, 90), (2, 20), (3, 2)]
+    assert points(ax.lines[1]) == [(1, 80), (2, 10)]
+    assert ax.get_yscale() == "log"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "perplexity")
+    assert [entry.get_text() for entry in ax.get_legend().get_texts()] == ["RNN", "GRU"]
+
+
+def test_one_curve_needs_no_legend():
+    assert plot.perplexity_curves({"RNN": [9.0, 2.0]}).get_legend() is None
+
+
+def test_curves_have_their_own_colours_and_a_dashed_one_that_of_the_curve_before():
+    curves = {"a": [2.0], "a held out": [3.0], "b": [2.0], "b held out": [3.0]}
+    ax = plot.perplexity_curves(curves, dashed=["a held out", "b held out"])
+    first, first_dashed, second, second_dashed = ax.lines
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--", "-", "--"]
+    assert first.get_color() == first_dashed.get_color() != second.get_color() == second_dashed.get_color()
+
+
+def test_a_bound_is_marked_with_its_value():
+    ax = plot.perplexity_curves({"a": [9.0, 1.1]}, bound=1.3)
+    assert list(ax.lines[-1].get_ydata()) == [1.3, 1.3]
+    assert [text.get_text() for text in ax.texts] == ["1.3"]
+
+
+def test_ticks_are_plain_numbers():
+    ax = plot.perplexity_curves({"a": [1000.0, 1.5]})
+    ax.figure.canvas.draw()
+    assert {"2", "10", "1000"} <= {tick.get_text() for tick in ax.get_yticklabels()}
+
+
+def test_a_history_is_two_curves():
+    ax = plot.history_curves(HISTORY)
+    assert {line.get_label(): list(line.get_ydata()) for line in ax.lines} == {
+        "training text": [90, 20, 2],
+        "held-out tail": [95, 60, 80],
+    }
+
+
+def test_a_history_without_a_tail_is_one_curve():
+    ax = plot.history_curves([{**entry, "held_out": None} for entry in HISTORY])
+    assert [list(line.get_ydata()) for line in ax.lines] == [[90, 20, 2]]
+
+
+def test_bars_are_the_values_the_first_on_top_each_with_its_number():
+    ax = plot.bars({"分": 0.5, "开": 0.254}, digits=2)
+    assert [bar.get_width() for bar in ax.patches] == [0.5, 0.254]
+    assert [text.get_text() for text in ax.texts] == ["0.50", "0.25"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["分", "开"]
+    bottom, top = ax.get_ylim()
+    assert bottom > 1 > 0 > top
+    assert ax.get_xlim()[0] == 0
+    assert ax.get_xlim()[1] > 0.5
+
+
+@pytest.mark.parametrize("values", [{"a": 0.0, "b": 0.0}, {}])
+def test_bars_of_nothing_are_drawn_in_silence(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(plot.bars(values).patches) == len(values)
+
+
+def test_chinese_is_drawn_with_the_packages_own_font(tmp_path):
+    characters = sorted(set(embedded_songs()) - {"\n"})
+    lines = ["".join(characters[i : i + 60]) for i in range(0, len(characters), 60)]
+    fig, ax = plot.figure(figsize=(9, 6))
+    ax.set_title("困惑度：循环神经网络，相邻采样（不分开）")
+    fig.text(0, 0, "\n".join(lines), fontsize=5, in_layout=False)
+    plot.perplexity_curves({"训练": [9.0, 2.0], "测试": [9.0, 5.0]}, ax)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot.save(fig, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_the_packages_font_is_the_one_that_is_found():
+    from matplotlib import font_manager
+
+    assert font_manager.findfont(plot.cjk_font()) == str(_files.packaged("datasets") / "fonts" / "gluonbook-cjk.otf")
+    face = font_manager.get_font(font_manager.findfont(plot.cjk_font()))
+    assert [c for c in "".join(sorted(set(embedded_songs()))) if c != "\n" and not face.get_char_index(ord(c))] == []
+
+
+def test_the_style_is_the_same_however_often_it_is_set():
+    plot.figure()
+    once = dict(mpl.rcParams)
+    plot.figure()
+    assert dict(mpl.rcParams) == once
+
+
+def test_a_figure_has_the_grid_that_is_asked_for():
+    fig, axes = plot.figure(2, 3, figsize=(5, 4))
+    assert axes.shape == (2, 3)
+    assert fig.get_size_inches().tolist() == [5, 4]
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")])
+def test_a_figure_is_written_in_the_format_of_its_name(tmp_path, name, start):
+    plot.save(plot.bars({"a": 1.0}).figure, tmp_path / "new" / name)
+    assert (tmp_path / "new" / name).read_bytes().startswith(start)
+    assert os.listdir(tmp_path / "new") == [name]
+
+
+def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    class Broken:
+        def savefig(self, path):
+            path.write_bytes(b"half")
+            raise OSError("disk full")
+
+    (tmp_path / "a.png").write_bytes(b"old")
+    with pytest.raises(OSError, match="disk full"):
+        plot.save(Broken(), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.png"]
