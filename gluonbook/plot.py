@@ -55,7 +55,8 @@ def figure(*grid: int, **options: Any) -> tuple[Any, Any]:
     """
     import matplotlib.pyplot as plt
 
-    plt.rcParams.update(style())
+    settings: Any = style()  # newer stubs of matplotlib want each key's name
+    plt.rcParams.update(settings)
     return plt.subplots(*grid, layout="constrained", **options)
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "env": ("gluonbook.cli.env", "env", "Print what a bug report needs."),
 }
 INTERRUPTED = 130
+NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.1 shows the help by itself
 
 
 class _Commands(click.Group):
@@ -62,7 +63,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.ClickException as error:
-        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        if isinstance(error, NO_ARGUMENTS):
             error.show()
         else:
             _complain(error.format_message())
