@@ -16,6 +16,7 @@ from gluonbook import _check, _files
 from gluonbook._mxnet import nd
 
 CHECKPOINT = "checkpoint.json"
+LARGEST_EXPONENT = 709.0  # exp of more is no float64
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -112,7 +113,7 @@ def perplexity(mean_cross_entropy: float) -> float:
     >>> perplexity(0.0), round(perplexity(math.log(1027))), perplexity(math.inf)
     (1.0, 1027, inf)
     """
-    return math.exp(mean_cross_entropy) if mean_cross_entropy < 709 else math.inf
+    return math.inf if mean_cross_entropy > LARGEST_EXPONENT else math.exp(mean_cross_entropy)
 
 
 def clip_gradients(gradients: Sequence[Any], theta: Optional[float]) -> Optional[Any]:

@@ -297,3 +297,26 @@ def test_prediction_refuses_wrong_arguments(params, prefix, num_tokens, error, m
 def test_empty_networks_are_refused(sizes, name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         from_scratch.init_params(*sizes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"num_epochs": 0}, ValueError, "num_epochs must be at least 1, got 0"),
+        ({"num_epochs": 1.5}, TypeError, "num_epochs must be a whole number, got 1.5"),
+        ({"lr": -1}, ValueError, "lr must be above 0, got -1"),
+        ({"theta": 0}, ValueError, "theta must be above 0, got 0"),
+    ],
+)
+def test_training_refuses_wrong_arguments(settings, error, message):
+    params = from_scratch.init_params(30, 4)
+    with pytest.raises(error, match=message):
+        next(from_scratch.train_epochs(params, lambda: batches_adjacent(range(30), 2, 6), **settings))
+
+
+def test_an_epoch_without_batches_is_refused():
+    used_up = iter([next(batches_adjacent(range(30), 2, 6))])
+    epochs = from_scratch.train_epochs(from_scratch.init_params(30, 4), lambda: used_up)
+    next(epochs)
+    with pytest.raises(ValueError, match="batches must give at least one batch an epoch, got none in epoch 2"):
+        next(epochs)

@@ -622,6 +622,16 @@ def test_the_training_perplexity_is_the_mean_over_the_epochs_batches(monkeypatch
     assert losses[-1][0] == pytest.approx(math.log(len(model.vocabulary)), rel=0.1)
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_training_reads_adjacent_batches_and_carries_the_state(cell):
+    """With a learning rate of next to nothing an epoch measures each row of the text from its start to its end."""
+    model = train(TEXT, None, **{**SMALL, "num_epochs": 1, "lr": 1e-12, "cell": cell, "held_out": 0})
+    corpus = model.vocabulary.encode(TEXT)
+    length = (len(corpus) // 4 - 1) // 15 * 15
+    rows = [slow_perplexity(model, corpus[start : start + length + 1]) for start in range(0, 600, 150)]
+    assert model.history[0]["train"] == pytest.approx(np.prod(rows) ** (1 / 4), rel=1e-5)
+
+
 def test_evaluate_text_gives_perplexity_and_bits_per_character(model):
     found = evaluate_text(model, TEXT[:80], "cpu")
     assert sorted(found) == ["bits_per_character", "perplexity", "tokens", "unknown"]

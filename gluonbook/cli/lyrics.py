@@ -139,7 +139,8 @@ def generate(folder: Optional[str], prefixes: tuple[str, ...], **settings: Any) 
     """Write on from each prefix."""
     model = saved.load_model(folder or saved.embedded_model())
     steps = generation.stream(model, list(prefixes), **settings)
-    _tell_unknown(model, "".join(prefixes))
+    for prefix in prefixes:
+        _tell_unknown(model, prefix)
     texts = list(prefixes)
     click.echo(texts[0], nl=False)
     for step in steps:  # all rows grow together; the first is shown as it does
@@ -171,4 +172,4 @@ def evaluate(folder: Optional[str], text: str, device: str) -> None:
 def _tell_unknown(model: saved.TrainedModel, text: str) -> None:
     unknown = model.vocabulary.unknown(generation.tokenize(text, model.settings["level"]))
     if unknown:
-        click.echo(f"not in the vocabulary, read as <unk>: {describe_positions(unknown)}", err=True)
+        click.echo(f"{text}: not in the vocabulary, read as <unk>: {describe_positions(unknown)}", err=True)

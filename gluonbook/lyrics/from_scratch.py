@@ -108,8 +108,11 @@ def train_epochs(
         the perplexity of each epoch, as it ends.
 
     Raises:
+        ValueError: an argument is out of range, or an epoch has no batches.
         training.NonFiniteLoss: the loss is infinite or not a number.
     """
+    num_epochs = _check.integer("num_epochs", num_epochs, at_least=1)
+    lr = _check.number("lr", lr, above=0)
     V, H = params[0].shape
     device = params[0].context
     loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
@@ -129,6 +132,8 @@ def train_epochs(
             for param in params:
                 param[:] = param - lr * param.grad
             guard.add(l)
+        if state is None:
+            raise ValueError(f"batches must give at least one batch an epoch, got none in epoch {epoch}")
         yield training.perplexity(guard.mean())
 
 

@@ -141,9 +141,9 @@ def train(
                 run.save(out, text)
             if progress and (run.epoch % sample_every == 0 or run.epoch == num_epochs):
                 bar.write(_sample_lines(run, prefixes))
-    if out is not None:
-        run.save(out, text)
-        save_model(out, run.model())
+        if out is not None:
+            run.save(out, text)
+            save_model(out, run.model())
     return run.model()
 
 
@@ -201,7 +201,7 @@ def evaluate(net: Any, corpus: np.ndarray, device: Any, num_rows: int = 1, num_s
         Y = nd.array(labels[:, start : start + num_steps].T, ctx=device)  # (T, N)
         logits, *state = net(X, *state)
         total = total + loss(logits.reshape((-3, 0)), Y.reshape((-1,))).sum()
-    return training.perplexity(float(total.asscalar()) / labels.size)
+    return training.perplexity(max(0.0, float(total.asscalar()) / labels.size))  # float32 gives -1e-6 when always right
 
 
 def evaluate_text(model: TrainedModel, text: str, device: Any = "auto") -> dict[str, float]:
