@@ -110,6 +110,6 @@ def as_rows(name: str, values: Any, num_rows: int, at_least: int) -> np.ndarray:
     if length < at_least:
         raise ValueError(
             f"{name} is too short for one batch: {num_rows} rows of at least {at_least} need {num_rows * at_least} "
-            f"tokens, got {len(row)}; take a smaller batch_size or num_steps, or more text"
+            f"tokens, got {len(row)}; take fewer rows or steps, or more text"
         )
     return row[: num_rows * length].reshape(num_rows, length)  # (N, L // N)

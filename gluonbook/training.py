@@ -210,20 +210,20 @@ def load_checkpoint(folder: _files.PathLike) -> tuple[dict[str, Any], dict[str, 
         FileNotFoundError: there is none.
         ValueError: a file of it cannot be read.
     """
-    path = Path(folder) / CHECKPOINT
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is not there: no training to resume in this folder")
     info = read_checkpoint(folder)
-    return load_arrays(path.parent / info.pop("params")), info
+    return load_arrays(Path(folder) / info.pop("params")), info
 
 
 def read_checkpoint(folder: _files.PathLike) -> dict[str, Any]:
     """Read a checkpoint's plain data alone; ``params`` names the file of its arrays.
 
     Raises:
+        FileNotFoundError: there is none.
         ValueError: it is not a checkpoint's.
     """
     path = Path(folder) / CHECKPOINT
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: no training to resume in this folder")
     info = _files.read_json(path)
     if not (isinstance(info, dict) and isinstance(info.get("params"), str) and isinstance(info.get("epoch"), int)):
         raise ValueError(f"{path} is not a checkpoint: it must name its epoch and its .params file")

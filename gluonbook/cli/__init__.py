@@ -57,11 +57,10 @@ def main(arguments: Optional[list[str]] = None) -> int:
     debug = "--debug" in arguments
     warnings.showwarning = _show_warning
     try:
-        command.main([a for a in arguments if a != "--debug"], prog_name="gluonbook", standalone_mode=False)
+        words = [word for word in arguments if word != "--debug"]
+        return command.main(words, prog_name="gluonbook", standalone_mode=False) or 0
     except click.exceptions.Abort:  # click's word for Ctrl-C
         return INTERRUPTED
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
     except click.ClickException as error:
         if isinstance(error, NO_ARGUMENTS):
             error.show()
@@ -73,7 +72,11 @@ def main(arguments: Optional[list[str]] = None) -> int:
             raise
         _complain(str(error) or type(error).__name__)
         return 2
-    return 0
+    except RuntimeError as error:  # MXNet's, whose last line says what and whose others say where
+        if debug:
+            raise
+        _complain((str(error).strip().splitlines() or [type(error).__name__])[-1])
+        return 2
 
 
 def _complain(message: str) -> None:
@@ -81,5 +84,4 @@ def _complain(message: str) -> None:
 
 
 def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
-    if issubclass(category, UserWarning):
-        _complain(str(message))
+    _complain(str(message) if category is UserWarning else f"{category.__name__}: {message}")

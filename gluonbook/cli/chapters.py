@@ -29,5 +29,8 @@ def run(number: int, arguments: tuple[str, ...]) -> None:
     sys.argv = [str(paths[number]), *arguments]
     try:
         runpy.run_path(str(paths[number]), run_name="__main__")
+    except chapter.ClaimFailed as error:
+        hint = "; the flags that were given change what it computes" if arguments else ""
+        raise click.ClickException(f"{error}{hint}") from error
     except SystemExit as leave:  # argparse has said what was wrong
         sys.exit(leave.code)

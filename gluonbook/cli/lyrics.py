@@ -11,14 +11,16 @@ import click
 
 from gluonbook.data import text as corpora
 from gluonbook.lyrics import generation, saved, training
+from gluonbook.lyrics.cells import STEPS
+from gluonbook.lyrics.tokens import LEVELS
 from gluonbook.lyrics.vocabulary import describe_positions
 
 Flags = dict[str, tuple[str, Any, str]]
 
 TRAIN_FLAGS: Flags = {  # parameter of training.train: flag, type, help
     "out": ("--out", click.Path(file_okay=False), "Folder for the model, its checkpoints, plot and sample."),
-    "level": ("--level", click.Choice(["char", "word"]), "Tokens: characters, or words by jieba."),
-    "cell": ("--cell", click.Choice(["rnn", "rnn_relu", "gru", "lstm"]), "Recurrent cell."),
+    "level": ("--level", click.Choice(LEVELS), "Tokens: characters, or words by jieba."),
+    "cell": ("--cell", click.Choice(list(STEPS)), "Recurrent cell."),
     "num_hiddens": ("--hidden", int, "Hidden units a layer."),
     "num_layers": ("--layers", int, "Recurrent layers."),
     "embedding_size": ("--embedding", int, "Length of a token's vector; 0 feeds one-hot vectors."),
@@ -88,9 +90,7 @@ def train(context: click.Context, corpus: str, out: str, resume: bool, **setting
     except KeyboardInterrupt:
         _tell_stopped(out, corpus)
         raise
-    last = model.history[-1]
-    held_out = "" if last["held_out"] is None else f", held-out {last['held_out']:.1f}"
-    click.echo(f"training perplexity {last['train']:.3f}{held_out} after {time.perf_counter() - start:.1f} s")
+    click.echo(f"{training.describe_epoch(model.kept_epoch())}; {time.perf_counter() - start:.1f} s")
     for path in write_report(model, text, Path(out), settings["prefixes"]):
         click.echo(f"  {path}")
     prefix = training.sample_prefixes(model, text)[0]

@@ -6,6 +6,8 @@ Letters: ``N`` batch, ``T`` steps, ``V`` vocabulary, ``H`` hidden. Everything is
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
+import numpy as np
+
 from gluonbook import _check, training
 from gluonbook._mxnet import autograd, mx, nd
 
@@ -108,7 +110,7 @@ def train_epochs(
         the perplexity of each epoch, as it ends.
 
     Raises:
-        ValueError: an argument is out of range, or an epoch has no batches.
+        ValueError: an argument is out of range, an index is not below V, or an epoch has no batches.
         training.NonFiniteLoss: the loss is infinite or not a number.
     """
     num_epochs = _check.integer("num_epochs", num_epochs, at_least=1)
@@ -122,6 +124,8 @@ def train_epochs(
         for X, Y in batches():
             if state is None or not carry_state:
                 state = init_state(len(X), H, device)
+            _check.indices("X", np.ravel(X), below=V)
+            _check.indices("Y", np.ravel(Y), below=V)
             state = tuple(s.detach() for s in state)
             labels = nd.array(Y.T.reshape(-1), ctx=device)  # (T*N,)
             with autograd.record():
@@ -147,6 +151,9 @@ def predict(prefix: Any, num_tokens: int, params: list[Any]) -> list[int]:
 
     Returns:
         P + num_tokens indices; the first P are the prefix.
+
+    Raises:
+        ValueError: the prefix is empty, or an index of it is not below V.
     """
     V, H = params[0].shape
     prefix = [int(i) for i in _check.indices("prefix", prefix, below=V)]

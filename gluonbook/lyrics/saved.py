@@ -32,6 +32,12 @@ class TrainedModel:
     settings: dict[str, Any]
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    def kept_epoch(self) -> dict[str, Any]:
+        """Return the entry of the history whose weights these are: the last, or the best on the held-out tail."""
+        if self.settings["keep"] == "best":
+            return min(self.history, key=lambda entry: entry["held_out"])
+        return self.history[-1]
+
 
 def embedded_model() -> Path:
     """Return the folder of the model that ships with the package."""
@@ -75,6 +81,9 @@ def load_model(folder: _files.PathLike) -> TrainedModel:
     missing = needed - set(description) if isinstance(description, dict) else needed
     if missing:
         raise ValueError(f"{path} is not a model's description: it lacks {', '.join(sorted(missing))}")
+    lacking = {*ARCHITECTURE, "level"} - set(description["settings"])
+    if lacking:
+        raise ValueError(f"{path} is not a model's description: its settings lack {', '.join(sorted(lacking))}")
     arrays = training.load_arrays(folder / PARAMS)
     if _digest(folder / PARAMS) != description["params_sha256"]:
         raise ValueError(f"{folder / PARAMS} and {path} do not belong together: one of them was written by another run")

@@ -13,13 +13,14 @@ from gluonbook import _check, _files, devices, training
 from gluonbook._mxnet import autograd, gluon, mx, nd
 from gluonbook.lyrics.batches import batches_adjacent
 from gluonbook.lyrics.generation import encode_prefixes, generate
-from gluonbook.lyrics.saved import ARCHITECTURE, TrainedModel, build_net, save_model
+from gluonbook.lyrics.saved import ARCHITECTURE, DESCRIPTION, TrainedModel, build_net, save_model
 from gluonbook.lyrics.tokens import tokenize
 from gluonbook.lyrics.vocabulary import Vocabulary
 
 CHECKPOINT = training.CHECKPOINT
 PREFIXES = ("分开", "不分开")
 SAMPLE_LENGTH = 50
+HELD_OUT_ROWS = 8  # in which the tail is measured at once; more would give more tokens a start from nothing
 LAST_LR = 0.05  # the schedule's last learning rate, as a share of its first
 # What changes the numbers of a run: a resumed one takes these from its checkpoint.
 RECIPE = (
@@ -85,7 +86,8 @@ def train(
         lr: the first epoch's learning rate, above 0.
         theta: bound of the gradients' joint norm, above 0; None clips nothing.
         held_out: share of the text, from its end, that is not trained on but measured, from 0 to below 1.
-        min_count: tokens that the text has less often become ``<unk>``, at least 1.
+        min_count: tokens that the text has less often become ``<unk>``, at least 1. The vocabulary is that of the whole
+            text, its held-out part included; perplexities of different vocabularies are not to be compared.
         keep: ``"last"`` returns the last epoch's weights, ``"best"`` those of the lowest held-out perplexity.
         sample_every: epochs between sample lines, at least 1.
         prefixes: what samples continue; None takes 分开 and 不分开, or the corpus's first token where it lacks them.
@@ -115,6 +117,8 @@ def train(
     vocabulary = Vocabulary(tokens, min_count)
     corpus = vocabulary.encode(tokens)  # (L,)
     corpus, tail = split(corpus, held_out, batch_size, num_steps)
+    if keep == "best" and not len(tail):
+        raise ValueError(f"keep='best' needs a held-out part: held_out={held_out} of {len(tokens)} tokens is none")
     device = devices.device(device)
     run = _Run(vocabulary, recipe, device)
     if resume:
@@ -179,7 +183,7 @@ def evaluate(net: Any, corpus: np.ndarray, device: Any, num_rows: int = 1, num_s
 
     Args:
         net: LanguageModel.
-        corpus: (L,) int, at least 2 tokens: the first is only read.
+        corpus: (L,) int, at least 2 tokens, below V: the first is only read.
         device: mx.Context, where the net is.
         num_rows: the corpus is read in that many rows at once, each from a zero state; 1 is exact, more are faster
             and leave out up to num_rows - 1 tokens at the end.
@@ -189,8 +193,9 @@ def evaluate(net: Any, corpus: np.ndarray, device: Any, num_rows: int = 1, num_s
         exp(mean cross-entropy), at least 1.
 
     Raises:
-        ValueError: the corpus is too short.
+        ValueError: the corpus is too short, or holds an index that the network does not know.
     """
+    corpus = _check.indices("corpus", corpus, below=net.vocab_size)
     rows = _check.as_rows("corpus", corpus[:-1], num_rows, at_least=1)  # (N, R)
     labels = _check.as_rows("corpus", corpus[1:], num_rows, at_least=1)  # (N, R)
     state = net.begin_state(num_rows, device)
@@ -279,8 +284,7 @@ class _Run:
             advance(X.size)
         entry = {"epoch": self.epoch + 1, "train": training.perplexity(guard.mean()), "held_out": None, "lr": lr}
         if len(tail):
-            rows = max(1, min(recipe["batch_size"], (len(tail) - 1) // recipe["num_steps"]))
-            entry["held_out"] = evaluate(self.net, tail, self.device, num_rows=rows)
+            entry["held_out"] = evaluate(self.net, tail, self.device, num_rows=min(HELD_OUT_ROWS, len(tail) - 1))
         entry["seconds"] = round(time.perf_counter() - start, 3)
         self._keep(entry)
         self.history.append(entry)
@@ -290,13 +294,16 @@ class _Run:
         if self.recipe["keep"] == "best" and entry["held_out"] <= min(
             (e["held_out"] for e in self.history), default=math.inf
         ):
-            self.best = {name: param.data().copy() for name, param in self.params.items()}
+            self.best = {name: _copy(param.data()) for name, param in self.params.items()}
 
     def _snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Copy what a checkpoint holds, at the end of an epoch: Ctrl-C comes in the middle of the next."""
+        """Copy what a checkpoint holds, at the end of an epoch: Ctrl-C comes in the middle of the next.
+
+        The copies are on the CPU: a checkpoint of one machine's GPU is read on any other.
+        """
         arrays, counts = training.optimizer_state(self.trainer)
-        arrays = {name: array.copy() for name, array in arrays.items()}
-        arrays.update({f"weight:{name}": param.data().copy() for name, param in self.params.items()})
+        arrays = {name: _copy(array) for name, array in arrays.items()}
+        arrays.update({f"weight:{name}": _copy(param.data()) for name, param in self.params.items()})
         arrays.update({f"best:{name}": array for name, array in self.best.items()})
         return arrays, {"epoch": self.epoch, "history": list(self.history), "optimizer": counts}
 
@@ -325,6 +332,10 @@ class _Run:
         return TrainedModel(weights, self.vocabulary, self.recipe, info["history"])
 
 
+def _copy(array: Any) -> Any:
+    return array.copyto(mx.cpu(0))
+
+
 def fingerprint(text: str) -> str:
     """Return a short hash that tells texts apart."""
     import hashlib
@@ -338,8 +349,6 @@ def saved_recipe(folder: _files.PathLike) -> dict[str, Any]:
     Raises:
         FileNotFoundError: there is none.
     """
-    if not (Path(folder) / CHECKPOINT).exists():
-        training.load_checkpoint(folder)  # says so
     return dict(training.read_checkpoint(folder).get("recipe", {}))
 
 
@@ -359,6 +368,8 @@ def _check_resumable(folder: Any, info: dict[str, Any], recipe: dict[str, Any], 
     if info["text"] != fingerprint(text):
         raise ValueError(f"the text is not the one that the checkpoint in {folder} was trained on")
     saved = info["recipe"]
+    if set(RECIPE) - set(saved):
+        raise ValueError(f"the checkpoint in {folder} lacks the settings {', '.join(sorted(set(RECIPE) - set(saved)))}")
     changed = [
         f"{k} was {saved[k]!r}, now {recipe[k]!r}" for k in RECIPE if k != "num_epochs" and saved[k] != recipe[k]
     ]
@@ -373,6 +384,8 @@ def _check_resumable(folder: Any, info: dict[str, Any], recipe: dict[str, Any], 
 def _refuse_to_overwrite(folder: Path, recipe: dict[str, Any], text: str) -> None:
     """Refuse a folder with another training, or with this one half done: neither is to be lost by a forgotten flag."""
     if not (folder / CHECKPOINT).exists():
+        if (folder / DESCRIPTION).exists():
+            raise ValueError(f"{folder} holds a model: give another folder (--out), or remove that one")
         return
     info = training.read_checkpoint(folder)
     if info.get("recipe") != recipe or info.get("text") != fingerprint(text):
@@ -400,10 +413,14 @@ def _known_prefixes(vocabulary: Vocabulary, level: str, tokens: Sequence[str]) -
 
 def _sample_lines(run: _Run, prefixes: Sequence[str]) -> str:
     texts = generate(run.model(), prefixes, SAMPLE_LENGTH, seed=run.recipe["seed"])
-    entry = run.history[-1]
-    held_out = "" if entry["held_out"] is None else f", held-out {entry['held_out']:.1f}"
-    lines = [f"epoch {entry['epoch']}, perplexity {entry['train']:.2f}{held_out}"]
+    lines = [describe_epoch(run.model().kept_epoch())]
     return "\n".join(lines + [" - " + " ".join(text.split("\n")) for text in texts])
+
+
+def describe_epoch(entry: dict[str, Any]) -> str:
+    """Say an epoch's number and perplexities in words."""
+    held_out = "" if entry["held_out"] is None else f", held-out {entry['held_out']:.1f}"
+    return f"epoch {entry['epoch']}: training perplexity {entry['train']:.3f}{held_out}"
 
 
 @contextlib.contextmanager
