@@ -1,15 +1,18 @@
-# demo · test · slow · lint · wheel: each makes .venv with a Python that MXNet supports and all that is needed.
-#   make test PYTHON=python3.10   uses that interpreter; EXTRAS=cu112 installs MXNet's CUDA build
+# demo · test · slow · lint · bench · wheel: each makes .venv with a Python that MXNet supports and all that is needed.
+#   make test PYTHON=python3.10   uses that interpreter
+#   make demo EXTRAS=cu112        MXNet's CUDA build, in .venv-cu112: the builds own the same files
 
-VENV ?= .venv
 EXTRAS ?= cpu
+VENV ?= .venv$(addprefix -,$(filter-out cpu,$(EXTRAS)))
 PYTHON ?=
-BIN = $(VENV)/bin
 OUT ?= out
+BIN = $(VENV)/bin
 CANDIDATES = python3.11 python3.10 python3.12 python3.9 python3 python
 SUITABLE = import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))
+# pip shows the warnings of setuptools about its own options
+PIP = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: demo test slow lint env wheel clean
+.PHONY: demo test slow lint bench wheel env clean same-python
 
 demo: $(VENV)/done
 	rm -rf $(OUT)/demo
@@ -27,6 +30,9 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/done
+	$(BIN)/python benchmarks/lyrics.py
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --wheel
@@ -50,11 +56,16 @@ $(VENV)/python:
 	echo "using $$($$found --version) ($$found)"; \
 	$$found -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip && touch $@
 
-$(VENV)/done: $(VENV)/python setup.py constraints.txt
+$(VENV)/done: $(VENV)/python setup.py constraints.txt | same-python
 	@echo "installing into $(VENV): about a minute, once"
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	@$(PIP) -e '.[$(EXTRAS)]'
 	@touch $@
 
 $(VENV)/dev: $(VENV)/done
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS),d2l,dev]'
+	@$(PIP) -e '.[$(EXTRAS),d2l,dev]'
 	@touch $@
+
+same-python: $(VENV)/python
+	@if [ -n "$(PYTHON)" ] && [ "$$($(PYTHON) --version)" != "$$($(BIN)/python --version)" ]; then \
+	  echo "$(VENV) was made with $$($(BIN)/python --version); make clean first to use $(PYTHON)" >&2; exit 2; \
+	fi

@@ -6,7 +6,7 @@ Claims:  15.1 15.2 15.3 15.4
 """
 
 # %% [markdown]
-# # Back-propagation through time (时序反向传播)
+# # Back-propagation through time (循环网络的反向传播)
 # A recurrent network unrolled over T steps is a deep network whose layers share their weights. Its gradients are those
 # of any network, added up over the steps. Here they are written out in NumPy, held against autograd, and followed back
 # over many steps.

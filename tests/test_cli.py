@@ -116,3 +116,11 @@ def test_a_closed_pipe_is_quiet():
 
 def test_python_m_gluonbook_gives_the_status():
     assert subprocess.run([sys.executable, "-m", "gluonbook", "nothing"], capture_output=True).returncode == 2
+
+
+def test_a_chapter_whose_claim_fails_under_given_flags_says_so(tmp_path):
+    command = [sys.executable, "-m", "gluonbook", "run", "15", "--num-steps", "3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    told = "claim 15.3 of the notes does not hold in ch15_bptt; the flags that were given change what it computes"
+    assert done.stderr.splitlines()[-1] == f"gluonbook: {told}"

@@ -84,7 +84,7 @@ def test_train_writes_model_plot_and_sample_and_prints_where_they_are(here, cli)
         assert (here / "m" / name).stat().st_size > 0
     assert (here / "m" / "loss.png").read_bytes().startswith(b"\x89PNG")
     last = load_model("m").history[-1]
-    assert f"training perplexity {last['train']:.3f}, held-out {last['held_out']:.1f} after" in out
+    assert f"training perplexity {last['train']:.3f}, held-out {last['held_out']:.1f}; " in out
     assert err == ""
     samples = (here / "m" / "sample.txt").read_text(encoding="utf-8")
     assert samples == "\n\n".join(generation.generate(load_model("m"), ["分开", "不分开"], 200, seed=0)) + "\n"
@@ -579,3 +579,19 @@ def test_a_real_sigint_gives_130_and_a_folder_to_go_on_with(here, cli):
     assert done == json.loads((here / "m" / "checkpoint.json").read_text(encoding="utf-8"))["epoch"] >= 1
     assert cli("lyrics", "train", "songs.txt", "--out", "m", "--resume", "--epochs", done + 1)[0] == 0
     assert len(load_model("m").history) == done + 1
+
+
+def test_train_tells_the_numbers_of_the_epoch_whose_weights_it_keeps(here, cli):
+    _, out, _ = cli("lyrics", "train", "songs.txt", *SMALL, "--keep", "best", "--epochs", 6, "--lr", 0.3, "--out", "m")
+    history = load_model("m").history
+    best = min(history, key=lambda entry: entry["held_out"])
+    assert best["epoch"] < 6
+    assert f"epoch {best['epoch']}: training perplexity {best['train']:.3f}, held-out {best['held_out']:.1f}; " in out
+
+
+def test_an_error_of_mxnets_is_one_line(here, cli, monkeypatch):
+    def failing(*arguments, **settings):
+        raise RuntimeError("Traceback (most recent call last):\n  File ndarray.cc\nMXNetError: out of memory")
+
+    monkeypatch.setattr(training, "train", failing)
+    assert_refused(cli("lyrics", "train", "songs.txt"), "MXNetError: out of memory")

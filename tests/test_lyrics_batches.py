@@ -156,7 +156,7 @@ def test_the_shortest_corpus_gives_one_batch(batches):
     """Adjacent rows need their own last label each; random windows share theirs with the next window."""
     shortest = {batches_adjacent: 2 * 7, batches_random: 2 * 6 + 1}[batches]
     assert len(list(batches(range(shortest), 2, 6))) == 1
-    with pytest.raises(ValueError, match=f"need {shortest} tokens, got {shortest - 1}; take a smaller batch_size"):
+    with pytest.raises(ValueError, match=f"need {shortest} tokens, got {shortest - 1}; take fewer rows"):
         batches(range(shortest - 1), 2, 6)
 
 

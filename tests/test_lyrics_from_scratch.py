@@ -320,3 +320,12 @@ def test_an_epoch_without_batches_is_refused():
     next(epochs)
     with pytest.raises(ValueError, match="batches must give at least one batch an epoch, got none in epoch 2"):
         next(epochs)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_training_refuses_an_index_that_the_network_does_not_know(place):
+    batch = [np.zeros((2, 3), np.int32), np.zeros((2, 3), np.int32)]
+    batch[place][1, 2] = 30
+    epochs = from_scratch.train_epochs(from_scratch.init_params(30, 4), lambda: [batch])
+    with pytest.raises(ValueError, match=rf"{'XY'[place]}\[5\] must be from 0 to 29, got 30"):
+        next(epochs)

@@ -137,3 +137,12 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(folder):
         save_model(folder, broken)
     np.testing.assert_array_equal(load_model(folder).weights["dense.weight"], small_model().weights["dense.weight"])
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.params"]
+
+
+def test_settings_without_the_architecture_are_refused(folder):
+    path = folder / "model.json"
+    description = json.loads(path.read_text(encoding="utf-8"))
+    del description["settings"]["cell"]
+    path.write_text(json.dumps(description), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"model\.json is not a model's description: its settings lack cell"):
+        load_model(folder)

@@ -14,7 +14,16 @@ import pytest
 from gluonbook import training as shared
 from gluonbook._mxnet import mx, nd
 from gluonbook.data import embedded_songs
-from gluonbook.lyrics import TrainedModel, Vocabulary, evaluate, evaluate_text, load_model, train
+from gluonbook.lyrics import (
+    LanguageModel,
+    TrainedModel,
+    Vocabulary,
+    evaluate,
+    evaluate_text,
+    load_model,
+    save_model,
+    train,
+)
 from gluonbook.lyrics import training as module
 from gluonbook.lyrics.saved import build_net
 from gluonbook.training import NonFiniteLoss, load_checkpoint
@@ -194,10 +203,10 @@ def test_keep_best_returns_the_epoch_with_the_lowest_held_out_perplexity():
     best = int(np.argmin(held_out))
     assert 0 < best < 7  # else "first" or "last" would do as well
     _, tail = module.split(model.vocabulary.encode(LONGER), 0.2, 4, 15)
-    assert evaluate(build_net(model, mx.cpu()), tail, mx.cpu(), num_rows=4) == held_out[best]
+    assert module.evaluate_tail(build_net(model, mx.cpu()), tail, mx.cpu()) == held_out[best]
     last = train(LONGER, None, keep="last", **settings)
     assert without_seconds(last.history) == without_seconds(model.history)
-    assert evaluate(build_net(last, mx.cpu()), tail, mx.cpu(), num_rows=4) == held_out[-1]
+    assert module.evaluate_tail(build_net(last, mx.cpu()), tail, mx.cpu()) == held_out[-1]
 
 
 def test_a_diverging_run_names_epoch_batch_learning_rate_and_last_finite_loss():
@@ -540,7 +549,7 @@ def test_progress_shows_a_bar_and_sample_lines(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     train(TEXT, None, **{**SMALL, "num_epochs": 5}, progress=True, sample_every=2, prefixes=["雨停"])
     output = capsys.readouterr()
-    assert [line.split(",")[0] for line in output.out.splitlines() if line.startswith("epoch")] == [
+    assert [line.split(":")[0] for line in output.out.splitlines() if line.startswith("epoch")] == [
         "epoch 2",
         "epoch 4",
         "epoch 5",
@@ -556,7 +565,7 @@ def test_there_is_no_bar_where_nobody_sees_it(capsys):
     train(TEXT, None, **{**SMALL, "num_epochs": 1}, progress=True)
     output = capsys.readouterr()
     assert output.err == ""
-    assert output.out.startswith("epoch 1, perplexity 2")
+    assert output.out.startswith("epoch 1: training perplexity 2")
 
 
 def test_without_progress_nothing_is_printed(capsys):
@@ -666,3 +675,44 @@ def test_unknown_characters_are_refused_where_there_is_no_unk(model):
 def test_a_text_that_is_too_short_to_measure_is_refused(model, text):
     with pytest.raises(ValueError, match=f"at least 2 tokens are needed, got {len(text)}"):
         evaluate_text(model, text, "cpu")
+
+
+def test_evaluate_refuses_an_index_that_the_network_does_not_know():
+    net = LanguageModel(5, num_hiddens=4, embedding_size=4)
+    net.initialize()
+    with pytest.raises(ValueError, match=r"corpus\[1\] must be from 0 to 4, got 5"):
+        module.evaluate(net, np.array([0, 5, 1]), mx.cpu())
+
+
+def test_keep_best_without_a_tail_is_refused():
+    with pytest.raises(ValueError, match=r"keep='best' needs a held-out part: held_out=0\.0001 of "):
+        train(TEXT, None, **{**SMALL, "keep": "best", "held_out": 0.0001})
+
+
+def test_a_folder_with_a_model_alone_is_not_overwritten(tmp_path):
+    save_model(tmp_path, train(TEXT, None, **{**SMALL, "num_epochs": 1}))
+    before = (tmp_path / "model.params").read_bytes()
+    with pytest.raises(ValueError, match="holds a model: give another folder"):
+        train(TEXT, tmp_path, **SMALL)
+    assert (tmp_path / "model.params").read_bytes() == before
+
+
+def test_a_finished_training_is_not_done_again(tmp_path, interrupt):
+    first = train(TEXT, tmp_path, **SMALL)
+    interrupt(1, 2)  # nothing is left to be stopped
+    assert_same_model(train(TEXT, tmp_path, **SMALL), first)
+
+
+def test_a_checkpoint_that_lacks_a_setting_is_named(tmp_path, interrupt):
+    train_interrupted(interrupt, tmp_path, 2)
+    info = json.loads((tmp_path / "checkpoint.json").read_text(encoding="utf-8"))
+    del info["recipe"]["lr"]
+    (tmp_path / "checkpoint.json").write_text(json.dumps(info), encoding="utf-8")
+    with pytest.raises(ValueError, match="lacks the settings lr"):
+        train(TEXT, tmp_path, **SMALL, resume=True)
+
+
+@pytest.mark.parametrize(("length", "rows"), [(2, 1), (511, 1), (513, 2), (5000, 8)])
+def test_a_tail_is_measured_in_few_long_rows(monkeypatch, length, rows):
+    monkeypatch.setattr(module, "evaluate", lambda net, corpus, device, num_rows: num_rows)
+    assert module.evaluate_tail(None, np.zeros(length), None) == rows

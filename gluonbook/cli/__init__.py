@@ -84,4 +84,5 @@ def _complain(message: str) -> None:
 
 
 def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
-    _complain(str(message) if category is UserWarning else f"{category.__name__}: {message}")
+    if not issubclass(category, (DeprecationWarning, PendingDeprecationWarning, FutureWarning)):  # of others' code
+        _complain(str(message))

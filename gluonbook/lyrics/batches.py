@@ -74,7 +74,7 @@ def batches_random(
     if num_windows < batch_size:
         raise ValueError(
             f"corpus is too short for one batch: {batch_size} windows of {num_steps} and the character after need "
-            f"{batch_size * num_steps + 1} tokens, got {len(row)}; take a smaller batch_size or num_steps, or more text"
+            f"{batch_size * num_steps + 1} tokens, got {len(row)}; take fewer rows or steps, or more text"
         )
     shuffle = np.random.shuffle if seed is None else np.random.default_rng(seed).shuffle
     starts = np.arange(num_windows) * num_steps

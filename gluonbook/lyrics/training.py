@@ -20,7 +20,7 @@ from gluonbook.lyrics.vocabulary import Vocabulary
 CHECKPOINT = training.CHECKPOINT
 PREFIXES = ("分开", "不分开")
 SAMPLE_LENGTH = 50
-HELD_OUT_ROWS = 8  # in which the tail is measured at once; more would give more tokens a start from nothing
+ROW, MOST_ROWS = 256, 8  # the held-out tail is measured in rows of at least so many tokens, at most so many at once
 LAST_LR = 0.05  # the schedule's last learning rate, as a share of its first
 # What changes the numbers of a run: a resumed one takes these from its checkpoint.
 RECIPE = (
@@ -73,7 +73,8 @@ def train(
 
     Args:
         text: the corpus, of any length that fills a batch.
-        out: folder for checkpoints and the model; None writes nothing. A folder that holds another training is refused.
+        out: folder for checkpoints and the model; None writes nothing. A folder that holds another training is refused,
+            and one that holds this very training, done, is not trained again.
         level: tokens are ``"char"`` or ``"word"`` (jieba).
         cell: ``"rnn"`` (tanh), ``"rnn_relu"``, ``"gru"`` or ``"lstm"``.
         num_hiddens: H, at least 1.
@@ -121,10 +122,8 @@ def train(
         raise ValueError(f"keep='best' needs a held-out part: held_out={held_out} of {len(tokens)} tokens is none")
     device = devices.device(device)
     run = _Run(vocabulary, recipe, device)
-    if resume:
+    if resume or (out is not None and _is_finished(Path(out), recipe, text)):
         run.restore(out, text)
-    elif out is not None:
-        _refuse_to_overwrite(Path(out), recipe, text)
     prefixes = _known_prefixes(vocabulary, level, tokens) if prefixes is None else list(prefixes)
     encode_prefixes(run.model(), prefixes)  # refuses unknown characters now, not after the first epochs
 
@@ -209,6 +208,11 @@ def evaluate(net: Any, corpus: np.ndarray, device: Any, num_rows: int = 1, num_s
     return training.perplexity(max(0.0, float(total.asscalar()) / labels.size))  # float32 gives -1e-6 when always right
 
 
+def evaluate_tail(net: Any, tail: np.ndarray, device: Any) -> float:
+    """Return a network's perplexity on the held-out tail that ``split`` gives: in one row, or in a few long ones."""
+    return evaluate(net, tail, device, num_rows=max(1, min(MOST_ROWS, (len(tail) - 1) // ROW)))
+
+
 def evaluate_text(model: TrainedModel, text: str, device: Any = "auto") -> dict[str, float]:
     """Measure a model on a text.
 
@@ -284,7 +288,7 @@ class _Run:
             advance(X.size)
         entry = {"epoch": self.epoch + 1, "train": training.perplexity(guard.mean()), "held_out": None, "lr": lr}
         if len(tail):
-            entry["held_out"] = evaluate(self.net, tail, self.device, num_rows=min(HELD_OUT_ROWS, len(tail) - 1))
+            entry["held_out"] = evaluate_tail(self.net, tail, self.device)
         entry["seconds"] = round(time.perf_counter() - start, 3)
         self._keep(entry)
         self.history.append(entry)
@@ -381,12 +385,16 @@ def _check_resumable(folder: Any, info: dict[str, Any], recipe: dict[str, Any], 
         )
 
 
-def _refuse_to_overwrite(folder: Path, recipe: dict[str, Any], text: str) -> None:
-    """Refuse a folder with another training, or with this one half done: neither is to be lost by a forgotten flag."""
+def _is_finished(folder: Path, recipe: dict[str, Any], text: str) -> bool:
+    """Say whether a folder holds this very training, done.
+
+    Raises:
+        ValueError: it holds another, or this one half done: neither is to be lost by a forgotten flag.
+    """
     if not (folder / CHECKPOINT).exists():
         if (folder / DESCRIPTION).exists():
             raise ValueError(f"{folder} holds a model: give another folder (--out), or remove that one")
-        return
+        return False
     info = training.read_checkpoint(folder)
     if info.get("recipe") != recipe or info.get("text") != fingerprint(text):
         raise ValueError(f"{folder} holds another training: give another folder (--out), or remove that one")
@@ -395,6 +403,7 @@ def _refuse_to_overwrite(folder: Path, recipe: dict[str, Any], text: str) -> Non
             f"{folder} holds this training, stopped after epoch {info['epoch']} of {recipe['num_epochs']}: "
             "go on with resume=True (--resume), or remove the folder"
         )
+    return True
 
 
 def _seed(seed: int, epoch: int) -> None:
