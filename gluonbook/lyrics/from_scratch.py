@@ -87,6 +87,12 @@ def rnn(inputs: Iterable[Any], state: tuple[Any], params: list[Any]) -> tuple[li
     return outputs, (H,)
 
 
+def descend(params: list[Any], lr: float) -> None:
+    """Take one step of plain gradient descent, in place."""
+    for param in params:
+        param[:] = param - lr * param.grad
+
+
 def train_epochs(
     params: list[Any],
     batches: Callable[[], Iterable[tuple[Any, Any]]],
@@ -94,8 +100,9 @@ def train_epochs(
     lr: float = 1e2,
     theta: Optional[float] = 1e-2,
     carry_state: bool = True,
+    update: Callable[[list[Any], float], None] = descend,
 ) -> Iterator[float]:
-    """Train the network by the notes' recipe: mean cross-entropy, clipped gradients, plain gradient descent.
+    """Train the network on the mean cross-entropy with clipped gradients; the defaults are the notes' recipe.
 
     Args:
         params: as ``init_params`` gives them; changed in place.
@@ -105,6 +112,7 @@ def train_epochs(
         theta: the gradients' joint norm is clipped to it; None clips nothing.
         carry_state: True for adjacent batches: the state is zero at the start of an epoch, and each batch starts from
             the state that the one before it ended with, detached. False for random batches: it is zero at each.
+        update: called with the parameters, their clipped gradients attached, and the learning rate after each batch.
 
     Yields:
         the perplexity of each epoch, as it ends.
@@ -133,8 +141,7 @@ def train_epochs(
                 l = loss(nd.concat(*outputs, dim=0), labels).mean()  # logits (T*N, V)
             l.backward()
             training.clip_gradients([param.grad for param in params], theta)
-            for param in params:
-                param[:] = param - lr * param.grad
+            update(params, lr)
             guard.add(l)
         if state is None:
             raise ValueError(f"batches must give at least one batch an epoch, got none in epoch {epoch}")
