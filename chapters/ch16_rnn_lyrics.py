@@ -1,7 +1,7 @@
 """Chapter 16: lyrics from a recurrent network
 
 Asks:    how does a network read a corpus in batches, and how well can it guess the next character?
-Needs:   the embedded songs, no network, no GPU.  Time: 4 min (--quick 12 s) on two cores.
+Needs:   the embedded songs, no network, no GPU.  Time: 3 min (--quick 10 s) on two cores.
 Claims:  16.1 16.2 16.3 16.4 16.5 16.6 16.7
 """
 
