@@ -246,7 +246,7 @@ ax = chapter.figure("perplexity", figsize=(7, 4))
 perplexity_curves(curves, ax, bound=1.3)
 ax.set(xscale="log", title="perplexity on the training text, by epoch")
 ax.xaxis.set_major_formatter("{x:g}")
-ax.legend(loc="lower left", bbox_to_anchor=(0, 0.1))
+ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 for name in ("from scratch", "RNN", "GRU", "LSTM"):
     chapter.claim("16.6", min(curves[name]) < 1.3)
 
