@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gluonbook import data, lyrics
-from gluonbook.lyrics import training
+from gluonbook.lyrics import evaluation, saved, training
 
 README = (Path(__file__).resolve().parent.parent / "datasets" / "README.md").read_text(encoding="utf-8")
 (COMMAND,) = re.findall(r"^(gluonbook lyrics train .+)$", README, re.MULTILINE)
@@ -28,7 +28,7 @@ def test_its_held_out_perplexity_is_the_recorded_one(model):
     corpus = model.vocabulary.encode(data.embedded_songs())
     _, tail = training.split(corpus, settings["held_out"], settings["batch_size"], settings["num_steps"])
     device = training.devices.device("cpu")
-    found = training.evaluate_tail(training.build_net(model, device), tail, device)
+    found = evaluation.evaluate_tail(saved.build_net(model, device), tail, device)
     assert found == pytest.approx(min(entry["held_out"] for entry in model.history), rel=1e-4)
 
 

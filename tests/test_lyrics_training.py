@@ -12,19 +12,18 @@ import numpy as np
 import pytest
 
 from gluonbook import training as shared
-from gluonbook._mxnet import mx, nd
+from gluonbook._mxnet import mx
 from gluonbook.data import embedded_songs
 from gluonbook.lyrics import (
-    LanguageModel,
     TrainedModel,
     Vocabulary,
     evaluate,
-    evaluate_text,
     load_model,
     save_model,
     train,
 )
 from gluonbook.lyrics import training as module
+from gluonbook.lyrics.evaluation import evaluate_tail
 from gluonbook.lyrics.saved import build_net
 from gluonbook.training import NonFiniteLoss, load_checkpoint
 
@@ -81,17 +80,6 @@ def train_interrupted(interrupt, out, epoch, batch=2, **settings):
     interrupt(epoch, batch)
     with pytest.raises(KeyboardInterrupt):
         train(TEXT, out, **{**SMALL, **settings})
-
-
-def slow_perplexity(model, corpus):
-    """Token by token, the cross-entropy in float64."""
-    net, total = build_net(model, mx.cpu()), 0.0
-    state = net.begin_state(1, mx.cpu())
-    for token, label in zip(corpus[:-1], corpus[1:]):
-        logits, *state = net(nd.array([[token]], dtype="int32"), *state)
-        logits = logits.asnumpy()[0, 0].astype(np.float64)
-        total += np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[label]
-    return math.exp(total / (len(corpus) - 1))
 
 
 @pytest.fixture(scope="module")
@@ -203,10 +191,10 @@ def test_keep_best_returns_the_epoch_with_the_lowest_held_out_perplexity():
     best = int(np.argmin(held_out))
     assert 0 < best < 7  # else "first" or "last" would do as well
     _, tail = module.split(model.vocabulary.encode(LONGER), 0.2, 4, 15)
-    assert module.evaluate_tail(build_net(model, mx.cpu()), tail, mx.cpu()) == held_out[best]
+    assert evaluate_tail(build_net(model, mx.cpu()), tail, mx.cpu()) == held_out[best]
     last = train(LONGER, None, keep="last", **settings)
     assert without_seconds(last.history) == without_seconds(model.history)
-    assert module.evaluate_tail(build_net(last, mx.cpu()), tail, mx.cpu()) == held_out[-1]
+    assert evaluate_tail(build_net(last, mx.cpu()), tail, mx.cpu()) == held_out[-1]
 
 
 def test_a_diverging_run_names_epoch_batch_learning_rate_and_last_finite_loss():
@@ -573,55 +561,6 @@ def test_without_progress_nothing_is_printed(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-# Measuring
-
-
-@EVERY_CELL
-@pytest.mark.parametrize("num_steps", [7, 256])
-def test_evaluate_equals_a_slow_loop(cell, num_steps):
-    model = train(TEXT, None, **{**SMALL, "num_epochs": 1, "cell": cell, "num_layers": 2})
-    corpus = model.vocabulary.encode(TEXT[:100])
-    found = evaluate(build_net(model, mx.cpu()), corpus, mx.cpu(), num_steps=num_steps)
-    assert found == pytest.approx(slow_perplexity(model, corpus), rel=1e-5)
-
-
-def test_evaluate_in_rows_reads_each_from_a_zero_state_and_leaves_out_the_rest(model):
-    corpus = model.vocabulary.encode(TEXT[:102])  # 101 to predict: 3 rows of 33, the last two are left out
-    rows = [slow_perplexity(model, corpus[start : start + 34]) for start in (0, 33, 66)]
-    found = evaluate(build_net(model, mx.cpu()), corpus, mx.cpu(), num_rows=3, num_steps=10)
-    assert found == pytest.approx(np.prod(rows) ** (1 / 3), rel=1e-5)
-    assert found != pytest.approx(slow_perplexity(model, corpus[:100]), rel=1e-4)
-
-
-def test_evaluate_without_dropout():
-    model = train(TEXT, None, **{**SMALL, "num_epochs": 1, "dropout": 0.5})
-    corpus = model.vocabulary.encode(TEXT[:50])
-    assert len({evaluate(build_net(model, mx.cpu()), corpus, mx.cpu()) for _ in range(3)}) == 1
-
-
-@pytest.mark.parametrize("num_rows", [1, 4])
-def test_claim_16_5_uniform_probabilities_give_the_vocabularys_size(model, num_rows):
-    zeros = {name: np.zeros_like(weight) for name, weight in model.weights.items()}
-    uniform = TrainedModel(zeros, model.vocabulary, model.settings)
-    corpus = model.vocabulary.encode(TEXT)
-    found = evaluate(build_net(uniform, mx.cpu()), corpus, mx.cpu(), num_rows=num_rows)
-    assert found == pytest.approx(len(model.vocabulary), rel=1e-6)
-
-
-def test_claim_16_5_always_right_gives_1_and_certain_and_wrong_gives_infinity(model):
-    weights = {name: np.zeros_like(weight) for name, weight in model.weights.items()}
-    weights["dense.bias"][0] = 1e4
-    net = build_net(TrainedModel(weights, model.vocabulary, model.settings), mx.cpu())
-    assert evaluate(net, np.zeros(50, int), mx.cpu()) == pytest.approx(1, abs=1e-5)  # float32
-    assert evaluate(net, np.ones(50, int), mx.cpu()) == math.inf
-
-
-def test_the_held_out_perplexity_is_that_of_the_tail():
-    model = train(TEXT, None, **{**SMALL, "batch_size": 1, "num_epochs": 2, "held_out": 0.1})
-    tail = model.vocabulary.encode(TEXT)[539:]
-    assert model.history[-1]["held_out"] == pytest.approx(slow_perplexity(model, tail), rel=1e-5)
-
-
 def test_the_training_perplexity_is_the_mean_over_the_epochs_batches(monkeypatch):
     losses, read = [], shared.LossGuard._read
     monkeypatch.setattr(shared.LossGuard, "_read", lambda guard: read(guard) or losses.append(list(guard.losses)))
@@ -637,51 +576,11 @@ def test_training_reads_adjacent_batches_and_carries_the_state(cell):
     model = train(TEXT, None, **{**SMALL, "num_epochs": 1, "lr": 1e-12, "cell": cell, "held_out": 0})
     corpus = model.vocabulary.encode(TEXT)
     length = (len(corpus) // 4 - 1) // 15 * 15
-    rows = [slow_perplexity(model, corpus[start : start + length + 1]) for start in range(0, 600, 150)]
+    rows = [
+        evaluate(build_net(model, mx.cpu()), corpus[start : start + length + 1], mx.cpu())
+        for start in range(0, 600, 150)
+    ]
     assert model.history[0]["train"] == pytest.approx(np.prod(rows) ** (1 / 4), rel=1e-5)
-
-
-def test_evaluate_text_gives_perplexity_and_bits_per_character(model):
-    found = evaluate_text(model, TEXT[:80], "cpu")
-    assert sorted(found) == ["bits_per_character", "perplexity", "tokens", "unknown"]
-    assert (found["tokens"], found["unknown"]) == (79, 0)
-    assert found["perplexity"] == pytest.approx(slow_perplexity(model, model.vocabulary.encode(TEXT[:80])), rel=1e-5)
-    assert found["bits_per_character"] == pytest.approx(math.log2(found["perplexity"]), rel=1e-12)
-
-
-def test_bits_of_words_are_counted_by_character(isolated):
-    model = train(TEXT, None, **{**SMALL, "num_epochs": 1, "level": "word", "num_steps": 5})
-    words = module.tokenize(TEXT[:80], "word")
-    assert len(words) < 70
-    found = evaluate_text(model, TEXT[:80], "cpu")
-    assert found["tokens"] == len(words) - 1
-    bits = math.log2(found["perplexity"]) * (len(words) - 1)
-    assert found["bits_per_character"] == pytest.approx(bits / (80 - len(words[0])), rel=1e-12)
-
-
-def test_unknown_characters_are_counted_where_there_is_unk():
-    model = train(TEXT, None, **{**SMALL, "num_epochs": 1, "min_count": 2})
-    known = next(token for token in model.vocabulary.tokens if token != "<unk>")
-    found = evaluate_text(model, f"鳌{known}鳌{known}鼠", "cpu")
-    assert (found["tokens"], found["unknown"]) == (4, 2)  # the first character is only read
-
-
-def test_unknown_characters_are_refused_where_there_is_no_unk(model):
-    with pytest.raises(ValueError, match="'鳌' at 1, 3"):
-        evaluate_text(model, TEXT[0] + "鳌" + TEXT[0] + "鳌", "cpu")
-
-
-@pytest.mark.parametrize("text", ["", TEXT[0]])
-def test_a_text_that_is_too_short_to_measure_is_refused(model, text):
-    with pytest.raises(ValueError, match=f"at least 2 tokens are needed, got {len(text)}"):
-        evaluate_text(model, text, "cpu")
-
-
-def test_evaluate_refuses_an_index_that_the_network_does_not_know():
-    net = LanguageModel(5, num_hiddens=4, embedding_size=4)
-    net.initialize()
-    with pytest.raises(ValueError, match=r"corpus\[1\] must be from 0 to 4, got 5"):
-        module.evaluate(net, np.array([0, 5, 1]), mx.cpu())
 
 
 def test_keep_best_without_a_tail_is_refused():
@@ -710,9 +609,3 @@ def test_a_checkpoint_that_lacks_a_setting_is_named(tmp_path, interrupt):
     (tmp_path / "checkpoint.json").write_text(json.dumps(info), encoding="utf-8")
     with pytest.raises(ValueError, match="lacks the settings lr"):
         train(TEXT, tmp_path, **SMALL, resume=True)
-
-
-@pytest.mark.parametrize(("length", "rows"), [(2, 1), (511, 1), (513, 2), (5000, 8)])
-def test_a_tail_is_measured_in_few_long_rows(monkeypatch, length, rows):
-    monkeypatch.setattr(module, "evaluate", lambda net, corpus, device, num_rows: num_rows)
-    assert module.evaluate_tail(None, np.zeros(length), None) == rows

@@ -10,7 +10,7 @@ from typing import Any, Optional
 import click
 
 from gluonbook.data import text as corpora
-from gluonbook.lyrics import generation, saved, training
+from gluonbook.lyrics import evaluation, generation, saved, training
 from gluonbook.lyrics.cells import STEPS
 from gluonbook.lyrics.tokens import LEVELS
 from gluonbook.lyrics.vocabulary import describe_positions
@@ -161,7 +161,7 @@ def evaluate(folder: Optional[str], text: str, device: str) -> None:
     """Measure a model on TEXT (as train takes it): perplexity a token, bits a character."""
     content = corpora.read_corpus(text)
     model = saved.load_model(folder or saved.embedded_model())
-    found = training.evaluate_text(model, content, device)
+    found = evaluation.evaluate_text(model, content, device)
     if found["unknown"]:
         click.echo(f"{found['unknown']} of {found['tokens']} tokens are not in the vocabulary, read as <unk>", err=True)
     click.echo(f"tokens              {found['tokens']}")

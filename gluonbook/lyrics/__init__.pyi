@@ -1,6 +1,8 @@
 from . import from_scratch as from_scratch
 from .batches import batches_adjacent as batches_adjacent
 from .batches import batches_random as batches_random
+from .evaluation import evaluate as evaluate
+from .evaluation import evaluate_text as evaluate_text
 from .generation import generate as generate
 from .generation import probabilities as probabilities
 from .generation import stream as stream
@@ -10,7 +12,5 @@ from .saved import embedded_model as embedded_model
 from .saved import load_model as load_model
 from .saved import save_model as save_model
 from .tokens import tokenize as tokenize
-from .training import evaluate as evaluate
-from .training import evaluate_text as evaluate_text
 from .training import train as train
 from .vocabulary import Vocabulary as Vocabulary
