@@ -65,26 +65,20 @@ def axes(ax: Any = None) -> Any:
     return figure()[1] if ax is None else ax
 
 
-def perplexity_curves(
-    curves: Mapping[str, Sequence[float]], ax: Any = None, bound: Optional[float] = None, dashed: Sequence[str] = ()
-) -> Any:
+def perplexity_curves(curves: Mapping[str, Sequence[float]], ax: Any = None, bound: Optional[float] = None) -> Any:
     """Draw perplexity over epochs, on a logarithmic scale.
 
     Args:
         curves: by label, one value an epoch from the first on.
         ax: where; None makes a figure.
         bound: a perplexity to mark.
-        dashed: labels to draw dashed, in the colour of the curve before.
 
     Returns:
         the Axes.
     """
     ax = axes(ax)
-    color = 0
-    for label, values in curves.items():
-        color += label not in dashed
-        line = "--" if label in dashed else "-"
-        ax.semilogy(range(1, len(values) + 1), values, line, color=COLORS[(color - 1) % len(COLORS)], label=label)
+    for i, (label, values) in enumerate(curves.items()):
+        ax.semilogy(range(1, len(values) + 1), values, color=COLORS[i % len(COLORS)], label=label)
     if bound is not None:
         ax.axhline(bound, color=MUTED, linewidth=0.8)
         ax.annotate(f"{bound:g}", (1, bound), xycoords=("axes fraction", "data"), color=MUTED, va="bottom", ha="right")
@@ -111,20 +105,19 @@ def history_curves(history: Sequence[Mapping[str, Any]], ax: Any = None) -> Any:
     return perplexity_curves(curves, ax)
 
 
-def bars(values: Mapping[str, float], ax: Any = None, color: str = COLORS[0], digits: int = 2) -> Any:
+def bars(values: Mapping[str, float], ax: Any = None, digits: int = 2) -> Any:
     """Draw horizontal bars, the first on top, each with its value beside it.
 
     Args:
         values: by label, at least 0.
         ax: where; None makes a figure.
-        color: of the bars.
         digits: behind the point, of the values.
 
     Returns:
         the Axes.
     """
     ax = axes(ax)
-    drawn = ax.barh(range(len(values)), list(values.values()), color=color, height=0.7)
+    drawn = ax.barh(range(len(values)), list(values.values()), color=COLORS[0], height=0.7)
     ax.bar_label(drawn, fmt=f"%.{digits}f", padding=3, color=INK)
     ax.set_yticks(range(len(values)), list(values))
     ax.invert_yaxis()
