@@ -46,6 +46,9 @@ setup(
         "gluoncv==0.10.5.post0",
         "opencv-python<4.9",  # later ones want NumPy 2
         "matplotlib>=3.7",
+        "pillow>=9.1",
+        "pyyaml>=5.4",
+        "scikit-learn>=1.0",
         "jieba>=0.42.1",
         "click>=8.1",
         "lazy_loader>=0.4",

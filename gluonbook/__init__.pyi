@@ -1,9 +1,15 @@
 # The public names, one table: read by type checkers, and by __init__.py, which loads each at its first use.
 from . import chapter as chapter
 from . import data as data
+from . import detection as detection
 from . import lyrics as lyrics
 from . import plot as plot
 from . import training as training
+from .detection import iou as iou
+from .detection import multibox_detection as multibox_detection
+from .detection import multibox_prior as multibox_prior
+from .detection import multibox_target as multibox_target
+from .detection import nms as nms
 from .devices import device as device
 from .devices import try_all_gpus as try_all_gpus
 from .devices import try_gpu as try_gpu

@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -113,3 +113,104 @@ def as_rows(name: str, values: Any, num_rows: int, at_least: int) -> np.ndarray:
             f"tokens, got {len(row)}; take fewer rows or steps, or more text"
         )
     return row[: num_rows * length].reshape(num_rows, length)  # (N, L // N)
+
+
+def as_array(name: str, value: Any, *shape: Optional[int]) -> np.ndarray:
+    """Return ``value`` as float32 NumPy, read from its device if need be.
+
+    Args:
+        name: what the caller calls it.
+        value: an nd array, or whatever NumPy makes an array of.
+        shape: what it must have; None stands for any length. None given admits every shape.
+
+    Raises:
+        TypeError: it holds no numbers.
+        ValueError: it has another shape.
+    """
+    try:
+        array = np.asarray(value.asnumpy() if hasattr(value, "asnumpy") else value, np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be an array of numbers, got {value!r:.80}") from None
+    fits = len(shape) == array.ndim and all(right in (None, n) for right, n in zip(shape, array.shape))
+    if shape and not fits:
+        right_shape = ", ".join("any" if n is None else str(n) for n in shape)
+        raise ValueError(f"{name} must have the shape ({right_shape}), got {array.shape}")
+    return array
+
+
+def as_boxes(name: str, value: Any) -> np.ndarray:
+    """Return boxes as (…, 4) float32; an empty list is no boxes.
+
+    Raises:
+        TypeError, ValueError: they are none.
+    """
+    array = as_array(name, value)
+    if array.shape == (0,):
+        return array.reshape(0, 4)
+    if array.ndim == 0 or array.shape[-1] != 4:
+        raise ValueError(f"{name} must be boxes, (…, 4), got shape {array.shape}")
+    return array
+
+
+def check_boxes(boxes: Any, pictures: Optional[Sequence[Any]] = None) -> None:
+    """Refuse boxes that MXNet would accept and learn nonsense from.
+
+    Args:
+        boxes: (M, 4) of one picture, or (N, M, 4).
+        pictures: the names of N pictures, for the message; None numbers them.
+
+    Raises:
+        ValueError: a box is inverted, empty, not finite or outside of [0, 1]; the message gives picture, row and value.
+
+    >>> check_boxes([[0.1, 0.1, 0.4, 0.5], [0.6, 0.2, 0.5, 0.4]], ["dog.jpg"])
+    Traceback (most recent call last):
+    ValueError: picture dog.jpg, row 1: box (0.6, 0.2, 0.5, 0.4) is inverted: xmax must be above xmin
+    """
+    boxes = as_boxes("boxes", boxes)
+    if boxes.ndim == 2:
+        boxes = boxes[None]
+    as_array("boxes", boxes, None, None, 4)
+    low, high = boxes[..., :2], boxes[..., 2:]
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.isfinite(boxes).all(-1) & (boxes >= 0).all(-1) & (boxes <= 1).all(-1) & (high > low).all(-1))
+    if wrong.any():
+        n, row = (int(i) for i in np.argwhere(wrong)[0])
+        picture = n if pictures is None else pictures[n]
+        raise ValueError(f"picture {picture}, row {row}: box {_told(boxes[n, row])} {_fault(boxes[n, row])}")
+
+
+def check_labels(labels: np.ndarray, num_classes: Optional[int], picture: Any) -> None:
+    """Refuse a picture's labels whose class is no class or whose box is none.
+
+    Args:
+        labels: (M, 5) float32, rows (class, xmin, ymin, xmax, ymax).
+        num_classes: K; None admits any class from 0 on.
+        picture: its name, for the message.
+
+    Raises:
+        ValueError: with picture, row and value.
+    """
+    kinds = labels[:, 0]
+    highest = np.inf if num_classes is None else num_classes - 1
+    wrong = np.flatnonzero(~((kinds >= 0) & (kinds <= highest) & (kinds == np.floor(kinds))))
+    if len(wrong):
+        bound = "at least 0" if num_classes is None else f"from 0 to {num_classes - 1}"
+        value = f"{kinds[wrong[0]]:g}"
+        raise ValueError(f"picture {picture}, row {wrong[0]}: class must be a whole number {bound}, got {value}")
+    check_boxes(labels[:, 1:], [picture])
+
+
+def _told(box: np.ndarray) -> str:
+    return f"({', '.join(f'{value:.6g}' for value in box)})"
+
+
+def _fault(box: np.ndarray) -> str:
+    """Say what is wrong with a box."""
+    if not np.isfinite(box).all():
+        return "is not finite"
+    for axis, low, high in (("x", box[0], box[2]), ("y", box[1], box[3])):
+        if high < low:
+            return f"is inverted: {axis}max must be above {axis}min"
+        if high == low:
+            return f"is empty: {axis}max must be above {axis}min"
+    return "is out of range: corners must be fractions of the picture, from 0 to 1"

@@ -8,6 +8,7 @@ libraries of the cu112 build; where the import fails, it says what was found and
 """
 
 import ctypes
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -71,6 +72,35 @@ def load() -> types.ModuleType:
         for name in [name for name in sys.modules if name.split(".")[0] == "mxnet"]:
             del sys.modules[name]
         raise ImportError(explain_failure(error, found)) from error
+
+
+@functools.lru_cache(maxsize=1)
+def gluoncv() -> Any:
+    """Import gluoncv: with the NumPy names that it uses, and as if PyTorch were not there, whose version 2 it refuses.
+
+    Raises:
+        ImportError: it is not installed, or a part of it does not import.
+    """
+    import numpy
+
+    load()
+    for name, kind in (("int", int), ("float", float)):
+        if name not in numpy.__dict__:
+            setattr(numpy, name, kind)
+    torch = sys.modules.get("torch")
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        module = importlib.import_module("gluoncv")
+    finally:
+        del sys.modules["torch"]
+        if torch is not None:
+            sys.modules["torch"] = torch
+    missing = [part for part in ("data", "model_zoo", "utils") if not hasattr(module, part)]
+    if missing:  # it swallows the ImportErrors of its own parts
+        raise ImportError(
+            f"gluoncv does not import whole: it lacks {', '.join(missing)}; pip install --force-reinstall gluoncv"
+        )
+    return module
 
 
 def restore_numpy_names() -> None:

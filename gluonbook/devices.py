@@ -48,6 +48,28 @@ def device(name: Any = "auto") -> Any:
     return mx.Context(kind, int(index))
 
 
+def device_list(names: Any = "auto") -> list[Any]:
+    """Return the devices that a training is divided among.
+
+    Args:
+        names: one name as ``device`` takes it, several with commas (``"gpu(0),gpu(1)"``), or a list of either.
+
+    Returns:
+        list of mx.Context, at least one.
+
+    Raises:
+        ValueError: a name is wrong, none is given, or one is given twice.
+
+    >>> device_list("cpu(0),cpu(1)")
+    [cpu(0), cpu(1)]
+    """
+    parts = names.split(",") if isinstance(names, str) else names if isinstance(names, (list, tuple)) else [names]
+    found = [device(part.strip() if isinstance(part, str) else part) for part in parts]
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"devices must be at least one, no two alike, got {names!r}")
+    return found
+
+
 def try_gpu() -> Any:
     """Return the first GPU on which a small kernel ran, else the CPU; a fall-back says why, once.
 

@@ -126,6 +126,95 @@ def bars(values: Mapping[str, float], ax: Any = None, digits: int = 2) -> Any:
     return ax
 
 
+def picture(pixels: Any, ax: Any = None) -> Any:
+    """Show a picture without axes.
+
+    Args:
+        pixels: (H, W, 3) uint8, RGB.
+        ax: where; None makes a figure.
+
+    Returns:
+        the Axes.
+    """
+    ax = axes(ax)
+    ax.imshow(pixels)
+    ax.axis("off")
+    return ax
+
+
+def boxes(
+    corners: Any,
+    ax: Any,
+    labels: Sequence[str] = (),
+    colors: Sequence[str] = COLORS,
+    dashed: bool = False,
+) -> Any:
+    """Draw boxes over a picture, each with its label, if any, at its upper left corner.
+
+    Args:
+        corners: (M, 4), in the units of the Axes: pixels over a picture.
+        ax: where.
+        labels: of the first boxes.
+        colors: taken in turn.
+        dashed: for the truth beside a detection.
+
+    Returns:
+        the Axes.
+    """
+    for i, (left, top, right, bottom) in enumerate(corners):
+        color = colors[i % len(colors)]
+        style = {"linestyle": "--", "linewidth": 1.2} if dashed else {"linewidth": 1.8}
+        ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=color, **style)
+        if i < len(labels):
+            ground = {"facecolor": color, "edgecolor": "none", "pad": 1.5}
+            ax.text(left, top, labels[i], color="white", fontsize="x-small", va="bottom", bbox=ground, clip_on=False)
+    return ax
+
+
+def detections(pixels: Any, rows: Any, classes: Sequence[str], truth: Any, ax: Any = None) -> Any:
+    """Show a picture with what was found in it, and the truth as dashed white boxes.
+
+    Args:
+        pixels: (H, W, 3) uint8, RGB.
+        rows: (k, 6), rows (class, score, xmin, ymin, xmax, ymax), corners as fractions.
+        classes: K names; a class keeps its colour.
+        truth: (M, 5), rows (class, xmin, ymin, xmax, ymax).
+        ax: where; None makes a figure.
+
+    Returns:
+        the Axes.
+    """
+    ax = picture(pixels, ax)
+    height, width = pixels.shape[:2]
+    scale = (width, height, width, height)
+    boxes(truth[:, 1:] * scale, ax, colors=["white"], dashed=True)
+    names = [f"{classes[int(row[0])]} {row[1]:.2f}" for row in rows]
+    return boxes(rows[:, 2:] * scale, ax, names, [COLORS[int(row[0]) % len(COLORS)] for row in rows] or COLORS)
+
+
+def detector_history(history: Sequence[Mapping[str, Any]], axes_pair: Any = None) -> Any:
+    """Draw a detector's training: its two losses, and mAP on the validation set, over epochs.
+
+    Args:
+        history: dicts with ``cls``, ``box``, ``voc07`` and ``voc12``, one an epoch.
+        axes_pair: two Axes; None makes a figure.
+
+    Returns:
+        the two Axes.
+    """
+    left, right = figure(1, 2, figsize=(9, 3.4))[1] if axes_pair is None else axes_pair
+    epochs = [entry["epoch"] for entry in history]
+    for ax, names in ((left, {"cls": "classes", "box": "boxes"}), (right, {"voc07": "VOC 2007", "voc12": "VOC 2012"})):
+        for color, (key, label) in zip(COLORS, names.items()):
+            ax.plot(epochs, [entry[key] for entry in history], color=color, label=label, marker="o", markersize=3)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set_xlabel("epoch")
+        ax.legend()
+    left.set(title="loss, a matched anchor", ylim=(0, None))
+    right.set(title="mAP@0.5 on the validation set", ylim=(0, 1))
+    return left, right
+
+
 def save(fig: Any, path: _files.PathLike) -> None:
     """Write a figure to a file whose name says the format, whole or not at all."""
     with _files.replacing(path) as neighbour:

@@ -159,17 +159,21 @@ def optimizer_state(trainer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def restore_optimizer(trainer: Any, arrays: dict[str, Any], counts: dict[str, Any]) -> None:
-    """Give a new ``gluon.Trainer`` the state that ``optimizer_state`` returned."""
+    """Give a new ``gluon.Trainer`` the state that ``optimizer_state`` returned, on each of its devices."""
     trainer._init_kvstore()
-    updater, optimizer = trainer._updaters[0], trainer.optimizer
-    for index, param in enumerate(trainer._params):
-        own = optimizer.create_state_multi_precision(index, param.data())
-        for i, array in enumerate(_as_tuple(own)):
-            array[:] = arrays[f"optimizer:{index}:{i}"].as_in_context(array.context)
-        updater.states[index] = own
-        updater.states_synced[index] = True
+    optimizer = trainer.optimizer
+    for number, (updater, ctx) in enumerate(zip(trainer._updaters, trainer._contexts)):
+        for index, param in enumerate(trainer._params):
+            if param.grad_req == "null":
+                continue
+            own = optimizer.create_state_multi_precision(index, param.data(ctx))
+            for i, array in enumerate(_as_tuple(own)):
+                array[:] = arrays[f"optimizer:{index}:{i}"].as_in_context(array.context)
+            updater.states[index] = own
+            updater.states_synced[index] = True
+        counted = optimizer._all_index_update_counts.setdefault(number, {})
+        counted.update({int(k): n for k, n in counts["counts"].items()})
     optimizer.num_update = counts["num_update"]
-    optimizer._index_update_count.update({int(k): n for k, n in counts["counts"].items()})
 
 
 def _as_tuple(state: Any) -> tuple[Any, ...]:

@@ -12,6 +12,8 @@ import gluonbook
 # name: (module, attribute, what --help says); the modules are imported when the command is used.
 COMMANDS = {
     "lyrics": ("gluonbook.cli.lyrics", "lyrics", "Train on song lyrics, write new ones, measure a model."),
+    "detect": ("gluonbook.cli.detection", "detect", "Find objects in PICTUREs: files, folders or globs."),
+    "detect-train": ("gluonbook.cli.detection", "detect_train", "Train a detector on DATA."),
     "chapters": ("gluonbook.cli.chapters", "chapters", "List the chapters: number, title, question, time."),
     "run": ("gluonbook.cli.chapters", "run", "Run a chapter by its number."),
     "env": ("gluonbook.cli.env", "env", "Print what a bug report needs."),

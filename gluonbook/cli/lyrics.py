@@ -1,23 +1,21 @@
 """``gluonbook lyrics``: train, generate, evaluate."""
 
-import inspect
 import shlex
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
 import click
 
+from gluonbook import _models, runs
+from gluonbook.cli._shared import Flags, flags, take_saved, tell_stopped
 from gluonbook.data import text as corpora
 from gluonbook.lyrics import evaluation, generation, saved, training
 from gluonbook.lyrics.cells import STEPS
 from gluonbook.lyrics.tokens import LEVELS
 from gluonbook.lyrics.vocabulary import describe_positions
 
-Flags = dict[str, tuple[str, Any, str]]
-
-TRAIN_FLAGS: Flags = {  # parameter of training.train: flag, type, help
+TRAIN_FLAGS: Flags = {
     "out": ("--out", click.Path(file_okay=False), "Folder for the model, its checkpoints, plot and sample."),
     "level": ("--level", click.Choice(LEVELS), "Tokens: characters, or words by jieba."),
     "cell": ("--cell", click.Choice(list(STEPS)), "Recurrent cell."),
@@ -49,21 +47,6 @@ GENERATE_FLAGS: Flags = {
 }
 
 
-def flags(function: Callable[..., Any], table: Flags) -> Callable[..., Any]:
-    """Decorate a command with a function's parameters as flags, each with the function's own default."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for parameter, (flag, kind, about) in reversed(table.items()):
-            default = inspect.signature(function).parameters[parameter].default
-            shape: dict[str, Any] = {"is_flag": True} if kind is None else {"type": kind, "default": default}
-            if parameter == "prefixes":
-                shape["multiple"] = True
-            command = click.option(flag, parameter, help=about, show_default=default is not None, **shape)(command)
-        return command
-
-    return decorate
-
-
 @click.group()
 def lyrics() -> None:
     """Train on song lyrics, write new ones, measure a model."""
@@ -71,7 +54,7 @@ def lyrics() -> None:
 
 @lyrics.command()
 @click.argument("corpus", default=corpora.EMBEDDED)
-@flags(training.train, TRAIN_FLAGS)
+@flags(training.train, TRAIN_FLAGS, multiple=["prefixes"])
 @click.pass_context
 def train(context: click.Context, corpus: str, out: str, resume: bool, **settings: Any) -> None:
     """Train a model on CORPUS: songs (embedded), jaychou_lyrics, time_machine, or a UTF-8 .txt, .txt.zip, .txt.gz, or -
@@ -82,13 +65,13 @@ def train(context: click.Context, corpus: str, out: str, resume: bool, **setting
     for name in ("embedding_size", "theta"):
         settings[name] = settings[name] or None  # 0 on the command line
     if resume:
-        _take_saved(context, settings, training.saved_recipe(out))
+        take_saved(context, settings, runs.saved_recipe(out))
     text = corpora.read_corpus(corpus)
     start = time.perf_counter()
     try:
         model = training.train(text, out, resume=resume, progress=True, **settings)
     except KeyboardInterrupt:
-        _tell_stopped(out, corpus)
+        tell_stopped(out, ["lyrics", "train", *([] if corpus == corpora.EMBEDDED else [corpus])])
         raise
     click.echo(f"{training.describe_epoch(model.kept_epoch())}; {time.perf_counter() - start:.1f} s")
     for path in write_report(model, text, Path(out), settings["prefixes"]):
@@ -110,23 +93,7 @@ def write_report(model: saved.TrainedModel, text: str, out: Path, prefixes: Opti
     prefixes = prefixes or training.sample_prefixes(model, text)
     samples = generation.generate(model, prefixes, 200, seed=model.settings["seed"])
     _files.write_text(out / "sample.txt", "\n\n".join(samples) + "\n")
-    return [out / name for name in (saved.DESCRIPTION, saved.PARAMS, "loss.png", "sample.txt")]
-
-
-def _take_saved(context: click.Context, settings: dict[str, Any], recipe: dict[str, Any]) -> None:
-    """Take a checkpoint's settings where the user gave none: a flag that is given and differs is refused later."""
-    for name, value in recipe.items():
-        if context.get_parameter_source(name) != click.core.ParameterSource.COMMANDLINE:
-            settings[name] = value
-
-
-def _tell_stopped(out: str, corpus: str) -> None:
-    if (Path(out) / training.CHECKPOINT).exists():
-        again = [] if corpus == corpora.EMBEDDED else [corpus]
-        command = shlex.join(["gluonbook", "lyrics", "train", *again, "--out", str(out), "--resume"])
-        click.echo(f"\nstopped; saved in {out}. Go on with: {command}", err=True)
-    else:
-        click.echo("\nstopped in the first epoch: nothing to save", err=True)
+    return [out / name for name in (_models.DESCRIPTION, _models.PARAMS, "loss.png", "sample.txt")]
 
 
 @lyrics.command()

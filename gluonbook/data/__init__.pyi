@@ -1,6 +1,16 @@
+from .detection import DetectionSet as DetectionSet
+from .detection import banana as banana
+from .detection import embedded_detection as embedded_detection
+from .detection import make_set as make_set
+from .detection import pikachu as pikachu
+from .detection import read_detection as read_detection
+from .detection import summary as summary
+from .detection import write_drawn as write_drawn
 from .fetch import DataNotFound as DataNotFound
 from .fetch import Dataset as Dataset
 from .fetch import find as find
+from .pictures import find_pictures as find_pictures
+from .pictures import read_picture as read_picture
 from .text import book_corpus as book_corpus
 from .text import embedded_songs as embedded_songs
 from .text import read_corpus as read_corpus

@@ -1,17 +1,15 @@
 """A trained model as plain data: NumPy weights, vocabulary, settings, history; and its folder on disk."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gluonbook import _files, training
+from gluonbook import _files, _models
 from gluonbook._mxnet import nd
 from gluonbook.lyrics.vocabulary import Vocabulary
 
-PARAMS, DESCRIPTION = "model.params", "model.json"
 ARCHITECTURE = ("cell", "num_hiddens", "num_layers", "embedding_size", "dropout")
 
 
@@ -50,17 +48,8 @@ def save_model(folder: _files.PathLike, model: TrainedModel) -> Path:
     Returns:
         the path of ``model.json``.
     """
-    folder = Path(folder)
-    with _files.replacing(folder / PARAMS) as neighbour:
-        nd.save(str(neighbour), {name: nd.array(weight) for name, weight in model.weights.items()})
-    description = {
-        "settings": model.settings,
-        "history": model.history,
-        "params_sha256": _digest(folder / PARAMS),
-        "tokens": model.vocabulary.tokens,
-    }
-    _files.write_json(folder / DESCRIPTION, description)
-    return folder / DESCRIPTION
+    description = {"settings": model.settings, "history": model.history, "tokens": model.vocabulary.tokens}
+    return _models.write(folder, model.weights, description)
 
 
 def load_model(folder: _files.PathLike) -> TrainedModel:
@@ -70,29 +59,10 @@ def load_model(folder: _files.PathLike) -> TrainedModel:
         FileNotFoundError: there is no model; the message says how to make one.
         ValueError: its files cannot be read, or do not belong together.
     """
-    folder = Path(folder)
-    path = folder / DESCRIPTION
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is not there: no model in this folder; gluonbook lyrics train --out {folder} makes one"
-        )
-    description = _files.read_json(path)
-    needed = {"settings", "history", "params_sha256", "tokens"}
-    missing = needed - set(description) if isinstance(description, dict) else needed
-    if missing:
-        raise ValueError(f"{path} is not a model's description: it lacks {', '.join(sorted(missing))}")
-    lacking = {*ARCHITECTURE, "level"} - set(description["settings"])
-    if lacking:
-        raise ValueError(f"{path} is not a model's description: its settings lack {', '.join(sorted(lacking))}")
-    arrays = training.load_arrays(folder / PARAMS)
-    if _digest(folder / PARAMS) != description["params_sha256"]:
-        raise ValueError(f"{folder / PARAMS} and {path} do not belong together: one of them was written by another run")
-    return TrainedModel(
-        {name: array.asnumpy() for name, array in arrays.items()},
-        Vocabulary.from_tokens(description["tokens"]),
-        description["settings"],
-        description["history"],
-    )
+    needed, settings = ("history", "tokens"), (*ARCHITECTURE, "level")
+    weights, description = _models.read(folder, needed, settings, maker="gluonbook lyrics train")
+    vocabulary = Vocabulary.from_tokens(description["tokens"])
+    return TrainedModel(weights, vocabulary, description["settings"], description["history"])
 
 
 def build_net(model: TrainedModel, device: Any) -> Any:
@@ -104,7 +74,3 @@ def build_net(model: TrainedModel, device: Any) -> Any:
     for name, param in net._collect_params_with_prefix().items():
         param.set_data(nd.array(model.weights[name], ctx=device))
     return net
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

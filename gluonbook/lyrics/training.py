@@ -1,27 +1,26 @@
 """Training of a lyrics model: epochs over adjacent batches, perplexities, samples, checkpoints, resume."""
 
-import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import numpy as np
 
-from gluonbook import _check, _files, devices, training
+from gluonbook import _check, _files, devices, runs, training
+from gluonbook._models import DESCRIPTION
 from gluonbook._mxnet import autograd, gluon, mx, nd
 from gluonbook.lyrics.batches import batches_adjacent
 from gluonbook.lyrics.evaluation import evaluate_tail
 from gluonbook.lyrics.generation import encode_prefixes, generate
-from gluonbook.lyrics.saved import ARCHITECTURE, DESCRIPTION, TrainedModel, save_model
+from gluonbook.lyrics.saved import ARCHITECTURE, TrainedModel, save_model
 from gluonbook.lyrics.tokens import tokenize
 from gluonbook.lyrics.vocabulary import Vocabulary
 
 CHECKPOINT = training.CHECKPOINT
 PREFIXES = ("分开", "不分开")
 SAMPLE_LENGTH = 50
-LAST_LR = 0.05  # the schedule's last learning rate, as a share of its first
 # What changes the numbers of a run: a resumed one takes these from its checkpoint.
 RECIPE = (
     *(
@@ -122,13 +121,13 @@ def train(
         raise ValueError(f"keep='best' needs a held-out part: held_out={held_out} of {len(tokens)} tokens is none")
     device = devices.device(device)
     run = _Run(vocabulary, recipe, device)
-    if resume or (out is not None and _is_finished(Path(out), recipe, text)):
+    if resume or (out is not None and runs.is_finished(Path(out), DESCRIPTION, recipe, fingerprint(text))):
         run.restore(out, text)
     prefixes = _known_prefixes(vocabulary, level, tokens) if prefixes is None else list(prefixes)
     encode_prefixes(run.model(), prefixes)  # refuses unknown characters now, not after the first epochs
 
     with (
-        _saving_on_interrupt(run, out, text),
+        runs.saving_on_interrupt(lambda: run.save_whole_epochs(out, text)),
         training.interruptible() as check,
         _bar(run, len(corpus), progress) as bar,
     ):
@@ -144,9 +143,7 @@ def train(
                 run.save(out, text)
             if progress and (run.epoch % sample_every == 0 or run.epoch == num_epochs):
                 bar.write(_sample_lines(run, prefixes))
-        if out is not None:
-            run.save(out, text)
-            save_model(out, run.model())
+        run.save_whole_epochs(out, text)
     return run.model()
 
 
@@ -172,11 +169,6 @@ def split(corpus: np.ndarray, held_out: float, batch_size: int, num_steps: int) 
     return kept, corpus[len(kept) - 1 :] if size else corpus[:0]
 
 
-def learning_rate(epoch: int, num_epochs: int, lr: float) -> float:
-    """Return the learning rate of an epoch (from 0): half a cosine from ``lr`` to a twentieth of it."""
-    return lr * (LAST_LR + (1 - LAST_LR) * 0.5 * (1 + math.cos(math.pi * epoch / num_epochs)))
-
-
 class _Run:
     """A training as it stands: network, trainer, history, and the weights to keep."""
 
@@ -187,7 +179,7 @@ class _Run:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.net = LanguageModel(len(vocabulary), **{name: recipe[name] for name in ARCHITECTURE})
-        _seed(recipe["seed"], 0)
+        runs.seed_epoch(recipe["seed"], 0)
         self.net.initialize(mx.init.Xavier(), ctx=device)
         if self.net.embedding is not None:
             self.net.embedding.initialize(mx.init.Normal(1.0), ctx=device, force_reinit=True)
@@ -203,8 +195,8 @@ class _Run:
 
     def train_epoch(self, corpus: np.ndarray, tail: np.ndarray, advance: Callable[[int], Any]) -> None:
         recipe, start = self.recipe, time.perf_counter()
-        _seed(recipe["seed"], self.epoch + 1)
-        lr = learning_rate(self.epoch, recipe["num_epochs"], recipe["lr"])
+        runs.seed_epoch(recipe["seed"], self.epoch + 1)
+        lr = runs.cosine(self.epoch / recipe["num_epochs"], recipe["lr"])
         self.trainer.set_learning_rate(lr)
         before = math.log(self.history[-1]["train"]) if self.history else None
         guard = training.LossGuard(self.epoch + 1, lr, before)
@@ -232,7 +224,7 @@ class _Run:
         if self.recipe["keep"] == "best" and entry["held_out"] <= min(
             (e["held_out"] for e in self.history), default=math.inf
         ):
-            self.best = {name: _copy(param.data()) for name, param in self.params.items()}
+            self.best = {name: runs.on_cpu(param.data()) for name, param in self.params.items()}
 
     def _snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Copy what a checkpoint holds, at the end of an epoch: Ctrl-C comes in the middle of the next.
@@ -240,20 +232,26 @@ class _Run:
         The copies are on the CPU: a checkpoint of one machine's GPU is read on any other.
         """
         arrays, counts = training.optimizer_state(self.trainer)
-        arrays = {name: _copy(array) for name, array in arrays.items()}
-        arrays.update({f"weight:{name}": _copy(param.data()) for name, param in self.params.items()})
+        arrays = {name: runs.on_cpu(array) for name, array in arrays.items()}
+        arrays.update({f"weight:{name}": runs.on_cpu(param.data()) for name, param in self.params.items()})
         arrays.update({f"best:{name}": array for name, array in self.best.items()})
         return arrays, {"epoch": self.epoch, "history": list(self.history), "optimizer": counts}
 
     def save(self, folder: _files.PathLike, text: str) -> None:
         arrays, info = self.snapshot
-        training.save_checkpoint(folder, arrays, {**info, "recipe": self.recipe, "text": fingerprint(text)})
+        training.save_checkpoint(folder, arrays, {**info, "recipe": self.recipe, "data": fingerprint(text)})
+
+    def save_whole_epochs(self, folder: Optional[_files.PathLike], text: str) -> None:
+        """Write checkpoint and model as of the last whole epoch, if there is one and a folder for them."""
+        if folder is not None and self.snapshot[1]["epoch"]:
+            self.save(folder, text)
+            save_model(folder, self.model())
 
     def restore(self, folder: Any, text: str) -> None:
         arrays, info = training.load_checkpoint(folder)
-        if not {"recipe", "text", "history", "optimizer"} <= set(info):
+        if not {"recipe", "data", "history", "optimizer"} <= set(info):
             raise ValueError(f"{Path(folder) / CHECKPOINT} is not a checkpoint of a lyrics model")
-        _check_resumable(folder, info, self.recipe, text)
+        runs.check_resumable(folder, info, self.recipe, fingerprint(text), "text")
         for name, param in self.params.items():
             param.set_data(arrays[f"weight:{name}"].as_in_context(self.device))
         self.best = {name[len("best:") :]: array for name, array in arrays.items() if name.startswith("best:")}
@@ -266,12 +264,8 @@ class _Run:
         """Return the model as of the last whole epoch, or of the best one where that is to be kept."""
         arrays, info = self.snapshot
         kind = "best" if f"best:{next(iter(self.params))}" in arrays else "weight"
-        weights = {name: arrays[f"{kind}:{name}"].asnumpy() for name in self.params}
+        weights = runs.weights_of(arrays, kind, list(self.params))
         return TrainedModel(weights, self.vocabulary, self.recipe, info["history"])
-
-
-def _copy(array: Any) -> Any:
-    return array.copyto(mx.cpu(0))
 
 
 def fingerprint(text: str) -> str:
@@ -279,15 +273,6 @@ def fingerprint(text: str) -> str:
     import hashlib
 
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
-
-
-def saved_recipe(folder: _files.PathLike) -> dict[str, Any]:
-    """Return the arguments of ``train`` that made the checkpoint in a folder.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    return dict(training.read_checkpoint(folder).get("recipe", {}))
 
 
 def _check_recipe(recipe: dict[str, Any]) -> None:
@@ -300,48 +285,6 @@ def _check_recipe(recipe: dict[str, Any]) -> None:
         _check.number("theta", recipe["theta"], above=0)
     if recipe["keep"] == "best" and recipe["held_out"] == 0:
         raise ValueError("keep='best' needs a held-out part to judge by, got held_out=0")
-
-
-def _check_resumable(folder: Any, info: dict[str, Any], recipe: dict[str, Any], text: str) -> None:
-    if info["text"] != fingerprint(text):
-        raise ValueError(f"the text is not the one that the checkpoint in {folder} was trained on")
-    saved = info["recipe"]
-    if set(RECIPE) - set(saved):
-        raise ValueError(f"the checkpoint in {folder} lacks the settings {', '.join(sorted(set(RECIPE) - set(saved)))}")
-    changed = [
-        f"{k} was {saved[k]!r}, now {recipe[k]!r}" for k in RECIPE if k != "num_epochs" and saved[k] != recipe[k]
-    ]
-    if changed:
-        raise ValueError(f"the checkpoint in {folder} was made with other settings: {'; '.join(changed)}")
-    if recipe["num_epochs"] < info["epoch"]:
-        raise ValueError(
-            f"num_epochs must be at least {info['epoch']}, which the checkpoint has; got {recipe['num_epochs']}"
-        )
-
-
-def _is_finished(folder: Path, recipe: dict[str, Any], text: str) -> bool:
-    """Say whether a folder holds this very training, done.
-
-    Raises:
-        ValueError: it holds another, or this one half done: neither is to be lost by a forgotten flag.
-    """
-    if not (folder / CHECKPOINT).exists():
-        if (folder / DESCRIPTION).exists():
-            raise ValueError(f"{folder} holds a model: give another folder (--out), or remove that one")
-        return False
-    info = training.read_checkpoint(folder)
-    if info.get("recipe") != recipe or info.get("text") != fingerprint(text):
-        raise ValueError(f"{folder} holds another training: give another folder (--out), or remove that one")
-    if info["epoch"] < recipe["num_epochs"]:
-        raise ValueError(
-            f"{folder} holds this training, stopped after epoch {info['epoch']} of {recipe['num_epochs']}: "
-            "go on with resume=True (--resume), or remove the folder"
-        )
-    return True
-
-
-def _seed(seed: int, epoch: int) -> None:
-    mx.random.seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1))
 
 
 def sample_prefixes(model: TrainedModel, text: str) -> list[str]:
@@ -364,17 +307,6 @@ def describe_epoch(entry: dict[str, Any]) -> str:
     """Say an epoch's number and perplexities in words."""
     held_out = "" if entry["held_out"] is None else f", held-out {entry['held_out']:.1f}"
     return f"epoch {entry['epoch']}: training perplexity {entry['train']:.3f}{held_out}"
-
-
-@contextlib.contextmanager
-def _saving_on_interrupt(run: _Run, out: Optional[_files.PathLike], text: str) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        if out is not None and run.snapshot[1]["epoch"]:
-            run.save(out, text)
-            save_model(out, run.model())
-        raise
 
 
 def _bar(run: _Run, corpus_length: int, progress: bool) -> Any:

@@ -1,0 +1,212 @@
+"""``gluonbook detect`` and ``gluonbook detect-train``."""
+
+import json
+import shlex
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+import click
+import numpy as np
+
+from gluonbook import _files, _models, runs
+from gluonbook.cli._shared import Flags, flags, take_saved, tell_stopped
+from gluonbook.data import detection as sets
+from gluonbook.data.pictures import find_pictures, read_picture
+from gluonbook.detection import drawing, inference, saved, training
+
+SOME_FAILED = 1
+WRITABLE = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+READ_FLAGS: Flags = {
+    "format": ("--format", click.Choice(sets.FORMATS), "Of DATA; told by its files if not given."),
+    "held_out": ("--held-out", float, "Share of the pictures for validation where DATA has no such split."),
+    "skip_bad": ("--skip-bad", None, "Leave out boxes that are none, and count them, instead of refusing DATA."),
+}
+TRAIN_FLAGS: Flags = {
+    "out": ("--out", click.Path(file_okay=False), "Folder for the model, its checkpoints, plot and samples."),
+    "network": ("--network", click.Choice(["tiny", "mobilenet"]), "TinySSD of the notes, or SSD on MobileNet 0.5."),
+    "size": ("--size", int, "Pixels of the square that pictures are squeezed to."),
+    "num_epochs": ("--epochs", int, "Passes over the pictures."),
+    "batch_size": ("--batch-size", int, "Pictures of a batch."),
+    "lr": ("--lr", float, "Highest learning rate."),
+    "wd": ("--wd", float, "Weight decay."),
+    "negative_ratio": ("--negatives", float, "Background anchors a matched one, the hardest."),
+    "seed": ("--seed", int, "Makes the same numbers again."),
+    "device": ("--device", str, "auto, cpu, gpu(0), or several: gpu(0),gpu(1)."),
+    "resume": ("--resume", None, "Go on from the checkpoint in --out, with its settings."),
+}
+
+
+@click.command("detect")
+@click.argument("places", metavar="PICTURE...", nargs=-1, required=True)
+@click.option("--model", "folder", type=click.Path(), help="Folder of a detector; the embedded one if not given.")
+@click.option("--pretrained", metavar="NAME", help="A detector of gluoncv's zoo: ssd_512_mobilenet1.0_voc, …")
+@click.option("--threshold", default=0.5, show_default=True, help="Smallest score that counts, from 0 to 1.")
+@click.option("-o", "--out", type=click.Path(), help="Picture to write, or folder for several: the boxes drawn in.")
+@click.option("--json", "as_json", is_flag=True, help="Print the boxes as JSON, in pixels.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, gpu(0).")
+def detect(
+    places: tuple[str, ...],
+    folder: Optional[str],
+    pretrained: Optional[str],
+    threshold: float,
+    out: Optional[str],
+    as_json: bool,
+    device: str,
+) -> int:
+    """Find objects in PICTUREs: files, folders or globs.
+
+    A picture that cannot be read is told and the others go on; the status is then 1.
+    """
+    from tqdm.auto import tqdm
+
+    if folder and pretrained:
+        raise click.UsageError("give --model or --pretrained, not both")
+    if out is None and not as_json:
+        raise click.UsageError("say where the drawn pictures go (-o), or --json for numbers")
+    if not 0 <= threshold <= 1:
+        raise click.UsageError(f"--threshold must be from 0 to 1, got {threshold}")
+    paths = find_pictures(places)
+    targets = _targets(paths, out)
+    detector = _detector(folder, pretrained, device)
+    results, found_in_all = [], 0
+    for path in tqdm(paths, disable=None if len(paths) > 1 else True, unit="picture", dynamic_ncols=True):
+        result: dict[str, Any] = {"picture": str(path)}
+        try:
+            picture = read_picture(path)
+            (rows,) = detector.find([picture])
+            rows = rows[rows[:, 1] >= threshold]
+            result.update(_as_plain(rows, picture, detector.classes))
+            if path in targets:
+                _write_picture(targets[path], drawing.draw_detections(picture, rows, detector.classes))
+                result["drawn"] = str(targets[path])
+        except (ValueError, OSError) as error:
+            result["error"] = str(error)
+            click.echo(f"gluonbook: {error}", err=True)
+        results.append(result)
+        found_in_all += len(result.get("objects", ()))
+        if not as_json and "error" not in result:
+            tqdm.write(_told(result))
+    if as_json:
+        click.echo(json.dumps(results, ensure_ascii=False, indent=1))
+    failed = sum("error" in result for result in results)
+    if len(paths) > 1 or failed:
+        summary = f"{len(paths) - failed} of {len(paths)} pictures done, {found_in_all} objects found, {failed} failed"
+        click.echo(summary, err=True)
+    if failed == len(paths):
+        return 2
+    return SOME_FAILED if failed else 0
+
+
+def _detector(folder: Optional[str], pretrained: Optional[str], device: str) -> inference.Detector:
+    if pretrained:
+        from gluonbook.detection.zoo import pretrained_detector
+
+        return pretrained_detector(pretrained, device)
+    return inference.make_detector(saved.load_detector(folder or saved.embedded_detector()), device)
+
+
+def _targets(paths: list[Path], out: Optional[str]) -> dict[Path, Path]:
+    """Return where each picture's drawing goes: none on a picture that is read, no two on one."""
+    if out is None:
+        return {}
+    target = Path(out).expanduser()
+    if len(paths) == 1 and target.suffix.lower() in WRITABLE and not target.is_dir():
+        found = {paths[0]: target}
+    else:
+        if target.is_file():
+            raise ValueError(f"{target} is a file: {len(paths)} drawn pictures need a folder (-o)")
+        found, taken = {}, set()
+        for path in paths:
+            suffix = path.suffix if path.suffix.lower() in WRITABLE else ".png"
+            name, number = f"{path.stem}{suffix}", 2
+            while name.lower() in taken:
+                name, number = f"{path.stem}-{number}{suffix}", number + 1
+            taken.add(name.lower())
+            found[path] = target / name
+    read = {path.resolve() for path in paths}
+    for drawn in found.values():
+        if drawn.resolve() in read:
+            raise ValueError(f"{drawn} would overwrite the picture that is read: give another place (-o)")
+    return found
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    from PIL import Image
+
+    with _files.replacing(path) as neighbour:
+        Image.fromarray(picture).save(neighbour, quality=92)
+
+
+def _as_plain(rows: np.ndarray, picture: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return a picture's detections as plain data: corners in pixels, to a tenth."""
+    height, width = picture.shape[:2]
+    objects = []
+    for kind, score, *box in rows.tolist():
+        corners = [round(value * side, 1) for value, side in zip(box, (width, height) * 2)]
+        objects.append({"class": classes[int(kind)], "score": round(score, 4), "box": corners})
+    return {"width": width, "height": height, "objects": objects}
+
+
+def _told(result: dict[str, Any]) -> str:
+    found = ", ".join(f"{entry['class']} {entry['score']:.2f}" for entry in result["objects"]) or "nothing"
+    return f"{result['picture']}: {found}" + (f"  -> {result['drawn']}" if "drawn" in result else "")
+
+
+@click.command("detect-train")
+@click.argument("data", default=sets.EMBEDDED)
+@flags(sets.read_detection, READ_FLAGS)
+@flags(training.train, TRAIN_FLAGS)
+@click.pass_context
+def detect_train(
+    context: click.Context, data: str, format: Optional[str], held_out: float, skip_bad: bool, out: str, resume: bool,
+    **settings: Any,
+) -> None:  # fmt: skip
+    """Train a detector on DATA: embedded, pikachu, banana, or a folder with Pascal VOC, COCO, YOLO or RecordIO labels.
+
+    Writes the model, history.png (losses and mAP per epoch) and samples.png to --out.
+    """
+    if resume:
+        take_saved(context, settings, runs.saved_recipe(out))
+    train_set, val_set = sets.read_detection(data, format, held_out, settings["seed"], skip_bad)
+    click.echo(f"training: {sets.summary(train_set)}\nvalidation: {sets.summary(val_set)}")
+    start = time.perf_counter()
+    try:
+        model = training.train(train_set, val_set, out, resume=resume, progress=True, **settings)
+    except KeyboardInterrupt:
+        given = ["--format", format] if format else []
+        given += ["--skip-bad"] if skip_bad else []
+        given += ["--held-out", str(held_out)] if context.get_parameter_source("held_out") != _DEFAULT else []
+        tell_stopped(out, ["detect-train", *([] if data == sets.EMBEDDED else [data]), *given])
+        raise
+    click.echo(f"{training.describe_epoch(model.history[-1])}; {time.perf_counter() - start:.1f} s")
+    for path in write_report(model, val_set, Path(out), settings["device"]):
+        click.echo(f"  {path}")
+    click.echo(f"find with it: {shlex.join(['gluonbook', 'detect', 'PICTURE', '--model', str(out), '-o', 'OUT'])}")
+
+
+_DEFAULT = click.core.ParameterSource.DEFAULT
+
+
+def write_report(model: saved.TrainedDetector, val_set: sets.DetectionSet, out: Path, device: str) -> list[Path]:
+    """Write ``history.png`` and ``samples.png`` to a model's folder and return what is in it for the reader."""
+    import matplotlib
+
+    from gluonbook import devices, plot
+
+    matplotlib.use("agg")
+    plot.save(plot.detector_history(model.history)[0].figure, out / "history.png")
+    detector = inference.make_detector(model, devices.device_list(device)[0])
+    chosen = range(min(6, len(val_set)))
+    pictures = [val_set.picture(i) for i in chosen]
+    num_columns = min(len(chosen), 3)
+    num_rows = -(-len(chosen) // num_columns)
+    size = (3 * num_columns, 3 * num_rows)
+    fig, axes = plot.figure(num_rows, num_columns, squeeze=False, figsize=size)
+    for ax in axes.flat[len(chosen) :]:
+        ax.axis("off")
+    for ax, i, picture, rows in zip(axes.flat, chosen, pictures, detector.find(pictures)):
+        plot.detections(picture, rows[rows[:, 1] >= 0.5], model.classes, val_set.labels[i], ax)
+    plot.save(fig, out / "samples.png")
+    return [out / name for name in (_models.DESCRIPTION, _models.PARAMS, "history.png", "samples.png")]
