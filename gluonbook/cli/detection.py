@@ -16,6 +16,7 @@ from gluonbook.data.pictures import find_pictures, read_picture
 from gluonbook.detection import drawing, inference, saved, training
 
 SOME_FAILED = 1
+MOST_TOLD = 5  # scores of a class
 WRITABLE = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 READ_FLAGS: Flags = {
@@ -150,7 +151,14 @@ def _as_plain(rows: np.ndarray, picture: np.ndarray, classes: tuple[str, ...]) -
 
 
 def _told(result: dict[str, Any]) -> str:
-    found = ", ".join(f"{entry['class']} {entry['score']:.2f}" for entry in result["objects"]) or "nothing"
+    scores: dict[str, list[str]] = {}
+    for entry in result["objects"]:
+        scores.setdefault(entry["class"], []).append(f"{entry['score']:.2f}")
+    parts = []
+    for name, values in scores.items():
+        more = f" and {len(values) - MOST_TOLD} more" if len(values) > MOST_TOLD else ""
+        parts.append(f"{name} {' '.join(values[:MOST_TOLD])}{more}")
+    found = ", ".join(parts) or "nothing"
     return f"{result['picture']}: {found}" + (f"  -> {result['drawn']}" if "drawn" in result else "")
 
 

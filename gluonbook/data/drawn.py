@@ -18,7 +18,8 @@ SPLITS = ("train", "val")
 SIZE = 256  # pixels, of a square picture
 OVERSAMPLING = 3
 SMALLEST, LARGEST = 0.2, 0.7  # longest side of an object, as a share of the picture's
-MIN_VISIBLE = 0.55  # share of an object's area that nothing hides
+MIN_VISIBLE = 0.55  # share of an object that other objects leave, and then of that what things in front leave
+MIN_INSIDE, FEWEST_PIXELS = 0.8, 40  # share of an object inside the picture, and its pixels there
 
 
 class Scene(NamedTuple):
@@ -57,14 +58,14 @@ def scene(split: str, index: int, seed: int = 0, size: int = SIZE) -> Scene:
     for _ in range(rng.integers(0, 4)):
         canvas = _paste(canvas, _patch(shapes.distractor(rng), rng, size, rng.uniform(0.06, 0.3)))[0]
     wanted = rng.integers(1, 5)
-    while True:  # an object that hides another too well is drawn elsewhere
+    classes: list[int] = []
+    while not classes:
         canvas, classes, masks = _place_objects(canvas, rng, size, wanted)
-        if classes:
-            break
+    whole = [mask.sum() for mask in masks]
     for _ in range(rng.integers(0, 3)):
         covered, hidden = _paste(canvas, _patch(shapes.occluder(rng), rng, size, rng.uniform(0.15, 0.5)))
         left = [mask & ~hidden for mask in masks]
-        if all(now.sum() >= MIN_VISIBLE * before.sum() for now, before in zip(left, masks)):
+        if all(mask.sum() >= MIN_VISIBLE * area for mask, area in zip(left, whole)):
             canvas, masks = covered, left
     labels = [(kind, *_box(mask)) for kind, mask in zip(classes, masks)]
     noisy = canvas + rng.uniform(0, 0.03) * rng.standard_normal(canvas.shape, np.float32)
@@ -86,7 +87,7 @@ def _place_objects(
         patch = _patch(DRAW[kind](rng), rng, size, share)
         pasted, mask = _paste(canvas, patch)
         left = [other & ~mask for other in masks]
-        enough = mask.sum() >= 0.8 * patch.area and mask.sum() >= 40
+        enough = mask.sum() >= max(MIN_INSIDE * patch.area, FEWEST_PIXELS)
         if enough and all(now.sum() >= MIN_VISIBLE * area for now, area in zip(left, whole)):
             canvas, masks = pasted, [*left, mask]
             classes.append(kind)
