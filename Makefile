@@ -33,6 +33,7 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/done
 	$(BIN)/python benchmarks/lyrics.py
+	$(BIN)/python benchmarks/detection.py
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --wheel

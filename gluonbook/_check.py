@@ -192,7 +192,7 @@ def check_labels(labels: np.ndarray, num_classes: Optional[int], picture: Any) -
     """
     kinds = labels[:, 0]
     highest = np.inf if num_classes is None else num_classes - 1
-    wrong = np.flatnonzero(~((kinds >= 0) & (kinds <= highest) & (kinds == np.floor(kinds))))
+    wrong = np.flatnonzero(~((kinds >= 0) & (kinds <= highest) & (kinds == np.floor(kinds)) & np.isfinite(kinds)))
     if len(wrong):
         bound = "at least 0" if num_classes is None else f"from 0 to {num_classes - 1}"
         value = f"{kinds[wrong[0]]:g}"

@@ -137,7 +137,8 @@ def picture(pixels: Any, ax: Any = None) -> Any:
         the Axes.
     """
     ax = axes(ax)
-    ax.imshow(pixels)
+    height, width = pixels.shape[:2]
+    ax.imshow(pixels, extent=(0, width, height, 0))  # a box's edge at 0 or at the width lies on the picture's
     ax.axis("off")
     return ax
 
@@ -189,7 +190,7 @@ def detections(pixels: Any, rows: Any, classes: Sequence[str], truth: Any, ax: A
     scale = (width, height, width, height)
     boxes(truth[:, 1:] * scale, ax, colors=["white"], dashed=True)
     names = [f"{classes[int(row[0])]} {row[1]:.2f}" for row in rows]
-    return boxes(rows[:, 2:] * scale, ax, names, [COLORS[int(row[0]) % len(COLORS)] for row in rows] or COLORS)
+    return boxes(rows[:, 2:] * scale, ax, names, [COLORS[int(row[0]) % len(COLORS)] for row in rows])
 
 
 def detector_history(history: Sequence[Mapping[str, Any]], axes_pair: Any = None) -> Any:
@@ -207,7 +208,7 @@ def detector_history(history: Sequence[Mapping[str, Any]], axes_pair: Any = None
     for ax, names in ((left, {"cls": "classes", "box": "boxes"}), (right, {"voc07": "VOC 2007", "voc12": "VOC 2012"})):
         for color, (key, label) in zip(COLORS, names.items()):
             ax.plot(epochs, [entry[key] for entry in history], color=color, label=label, marker="o", markersize=3)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.set_xlabel("epoch")
         ax.legend()
     left.set(title="loss, a matched anchor", ylim=(0, None))

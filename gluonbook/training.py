@@ -159,10 +159,14 @@ def optimizer_state(trainer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def restore_optimizer(trainer: Any, arrays: dict[str, Any], counts: dict[str, Any]) -> None:
-    """Give a new ``gluon.Trainer`` the state that ``optimizer_state`` returned, on each of its devices."""
+    """Give a new ``gluon.Trainer`` the state that ``optimizer_state`` returned, on each of its devices.
+
+    States go by the number of their parameter: both trainers must have theirs in one order. A list keeps its order; a
+    dict is sorted by names, which Gluon counts up with each network of a process.
+    """
     trainer._init_kvstore()
     optimizer = trainer.optimizer
-    for number, (updater, ctx) in enumerate(zip(trainer._updaters, trainer._contexts)):
+    for updater, ctx in zip(trainer._updaters, trainer._contexts):
         for index, param in enumerate(trainer._params):
             if param.grad_req == "null":
                 continue
@@ -171,8 +175,8 @@ def restore_optimizer(trainer: Any, arrays: dict[str, Any], counts: dict[str, An
                 array[:] = arrays[f"optimizer:{index}:{i}"].as_in_context(array.context)
             updater.states[index] = own
             updater.states_synced[index] = True
-        counted = optimizer._all_index_update_counts.setdefault(number, {})
-        counted.update({int(k): n for k, n in counts["counts"].items()})
+        optimizer._set_current_context(ctx.device_id)  # MXNet counts the updates of each device apart
+        optimizer._index_update_count.update({int(k): n for k, n in counts["counts"].items()})
     optimizer.num_update = counts["num_update"]
 
 

@@ -13,10 +13,15 @@ from gluonbook import _files, chapter
 CLAIMS = {
     15: ["15.1", "15.2", "15.3", "15.4"],
     16: ["16.1", "16.2", "16.3", "16.4", "16.5", "16.6", "16.7"],
+    18: ["18.1", "18.2", "18.3", "18.4", "18.5", "18.6"],
 }
 FIGURES = {
     15: {"gradient_norms.png", "clipping.png"},
     16: {"batches.png", "perplexity.png", "next_characters.png"},
+    18: {
+        *("anchors_at_a_pixel.png", "anchors_at_three_scales.png", "matching.png", "offsets.png", "suppression.png"),
+        *("augmentation.png", "training.png", "detections.png"),
+    },
 }
 SCRIPTS = {entry.number: entry for entry in chapter.chapters()}
 

@@ -1,5 +1,7 @@
 """Arguments are refused with their name, their value and what would be right."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -137,3 +139,134 @@ def test_rows_that_would_be_too_short_are_refused_with_both_lengths():
 def test_the_number_of_rows_is_called_batch_size():
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         _check.as_rows("corpus", range(11), 0, at_least=1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[[1, 2], [3, 4]], ((1, 2), (3, 4)), np.array([[1, 2], [3, 4]], "uint8"), nd.array([[1, 2], [3, 4]])],
+    ids=["list", "tuple", "uint8", "nd"],
+)
+def test_arrays_of_any_kind_become_float32(value):
+    array = _check.as_array("x", value, 2, None)
+    assert array.tolist() == [[1, 2], [3, 4]]
+    assert array.dtype == np.float32
+
+
+def test_an_array_of_any_shape_is_taken_where_none_is_asked_for():
+    assert _check.as_array("x", 3).shape == ()
+    assert _check.as_array("x", np.zeros((2, 0, 3))).shape == (2, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "shape", "message"),
+    [
+        (np.zeros((2, 3)), (2, 4), "x must have the shape (2, 4), got (2, 3)"),
+        (np.zeros((2, 3)), (None, 4), "x must have the shape (any, 4), got (2, 3)"),
+        (np.zeros((2, 3)), (2, 3, None), "x must have the shape (2, 3, any), got (2, 3)"),
+        (np.zeros((2, 3)), (None,), "x must have the shape (any), got (2, 3)"),
+        (np.zeros((0, 3)), (1, 3), "x must have the shape (1, 3), got (0, 3)"),
+        (7, (None, 4), "x must have the shape (any, 4), got ()"),
+    ],
+)
+def test_an_array_of_another_shape_is_refused(value, shape, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        _check.as_array("x", value, *shape)
+
+
+@pytest.mark.parametrize("value", ["boxes", {"xmin": 0}, object(), [[1, 2], [3]], ["a", "b"]])
+def test_what_holds_no_numbers_is_a_type_error(value):
+    with pytest.raises(TypeError, match=r"^x must be an array of numbers, got .{1,80}$"):
+        _check.as_array("x", value)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (0, 4), (2, 0, 4)])
+def test_boxes_have_four_corners_and_any_leading_shape(shape):
+    assert _check.as_boxes("boxes", np.zeros(shape)).shape == shape
+
+
+def test_an_empty_list_is_no_boxes():
+    assert _check.as_boxes("boxes", []).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"), [(7, "()"), ([1, 2, 3], "(3,)"), (np.zeros((4, 5)), "(4, 5)"), ([[]], "(1, 0)")]
+)
+def test_what_is_no_boxes_is_refused_with_its_shape(value, shape):
+    with pytest.raises(ValueError, match=rf"^boxes must be boxes, \(…, 4\), got shape {re.escape(shape)}$"):
+        _check.as_boxes("boxes", value)
+
+
+@pytest.mark.parametrize("boxes", [[], [[0, 0, 1, 1]], [[[0, 0, 0.1, 1]], [[0.5, 0.25, 1, 0.75]]], np.zeros((3, 0, 4))])
+def test_right_boxes_pass(boxes):
+    assert _check.check_boxes(boxes) is None
+
+
+BAD_BOXES = [
+    ([0.6, 0.2, 0.5, 0.4], "box (0.6, 0.2, 0.5, 0.4) is inverted: xmax must be above xmin"),
+    ([0.1, 0.4, 0.5, 0.2], "box (0.1, 0.4, 0.5, 0.2) is inverted: ymax must be above ymin"),
+    ([0.5, 0.2, 0.5, 0.4], "box (0.5, 0.2, 0.5, 0.4) is empty: xmax must be above xmin"),
+    ([0.1, 0.4, 0.5, 0.4], "box (0.1, 0.4, 0.5, 0.4) is empty: ymax must be above ymin"),
+    ([0.5, 0.5, 0.2, 0.2], "box (0.5, 0.5, 0.2, 0.2) is inverted: xmax must be above xmin"),
+    ([0.1, 0.2, 0.3, float("nan")], "box (0.1, 0.2, 0.3, nan) is not finite"),
+    ([-float("inf"), 0.2, 0.3, 0.4], "box (-inf, 0.2, 0.3, 0.4) is not finite"),
+    ([-0.1, 0.2, 0.3, 0.4], "box (-0.1, 0.2, 0.3, 0.4) is out of range: corners must be fractions of the picture"),
+    ([0.1, 0.2, 0.3, 1.25], "box (0.1, 0.2, 0.3, 1.25) is out of range: corners must be fractions of the picture"),
+    ([10, 20, 300, 400], "box (10, 20, 300, 400) is out of range: corners must be fractions of the picture"),
+]
+
+
+@pytest.mark.parametrize(("box", "message"), BAD_BOXES, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_wrong_box_is_refused_with_picture_row_and_value(box, message):
+    batch = np.tile(np.array([0, 0, 1, 1], np.float32), (2, 3, 1))
+    batch[1, 2] = box
+    with pytest.raises(ValueError, match=f"^picture 1, row 2: {re.escape(message)}"):
+        _check.check_boxes(batch)
+    with pytest.raises(ValueError, match=f"^picture cat.jpg, row 2: {re.escape(message)}"):
+        _check.check_boxes(batch, ["dog.jpg", "cat.jpg"])
+    with pytest.raises(ValueError, match=f"^picture 0, row 2: {re.escape(message)}"):
+        _check.check_boxes(batch[1])
+
+
+def test_the_first_wrong_box_is_told():
+    with pytest.raises(ValueError, match=r"^picture 0, row 1: box .* is empty"):
+        _check.check_boxes([[[0, 0, 1, 1], [0, 0, 0, 1]], [[1, 0, 0, 1], [0, 0, 1, 1]]])
+
+
+def test_boxes_of_pictures_of_pictures_are_refused():
+    with pytest.raises(ValueError, match=r"^boxes must have the shape \(any, any, 4\), got \(1, 1, 1, 4\)$"):
+        _check.check_boxes([[[[0, 0, 1, 1]]]])
+
+
+def labelled(*kinds):
+    return np.array([[kind, 0, 0, 0.5, 1] for kind in kinds], np.float32).reshape(-1, 5)
+
+
+@pytest.mark.parametrize(("kinds", "num_classes"), [((), 1), ((0,), 1), ((0, 2, 1), 3), ((0, 10**6), None)])
+def test_right_labels_pass(kinds, num_classes):
+    assert _check.check_labels(labelled(*kinds), num_classes, "dog.jpg") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "num_classes", "message"),
+    [
+        (3, 3, "class must be a whole number from 0 to 2, got 3"),
+        (-1, 3, "class must be a whole number from 0 to 2, got -1"),
+        (0.5, 3, "class must be a whole number from 0 to 2, got 0.5"),
+        (np.nan, 3, "class must be a whole number from 0 to 2, got nan"),
+        (-1, None, "class must be a whole number at least 0, got -1"),
+        (1.5, None, "class must be a whole number at least 0, got 1.5"),
+        (np.nan, None, "class must be a whole number at least 0, got nan"),
+        (np.inf, None, "class must be a whole number at least 0, got inf"),
+    ],
+)
+def test_a_class_that_is_none_is_refused_with_picture_and_row(kind, num_classes, message):
+    with pytest.raises(ValueError, match=f"^picture dog.jpg, row 1: {re.escape(message)}$"):
+        _check.check_labels(labelled(0, kind, 0), num_classes, "dog.jpg")
+
+
+@pytest.mark.parametrize(("box", "message"), BAD_BOXES[:1] + BAD_BOXES[-1:])
+def test_the_box_of_a_label_is_checked_too(box, message):
+    labels = labelled(0, 1)
+    labels[1, 1:] = box
+    with pytest.raises(ValueError, match=f"^picture dog.jpg, row 1: {re.escape(message)}"):
+        _check.check_labels(labels, 2, "dog.jpg")

@@ -193,3 +193,49 @@ def test_without_a_driver_there_is_no_capability(monkeypatch):
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
     assert devices._compute_capability(0) is None
+
+
+# Several devices
+
+
+@pytest.mark.parametrize(
+    ("names", "contexts"),
+    [
+        ("cpu", ["cpu(0)"]),
+        ("cpu(2)", ["cpu(2)"]),
+        ("cpu(0),cpu(1)", ["cpu(0)", "cpu(1)"]),
+        (" cpu(1) , cpu ", ["cpu(1)", "cpu(0)"]),
+        (["cpu(3)", "cpu"], ["cpu(3)", "cpu(0)"]),
+        (("cpu", mx.cpu(1)), ["cpu(0)", "cpu(1)"]),
+        (mx.cpu(4), ["cpu(4)"]),
+        ("gpu(1),cpu", ["gpu(1)", "cpu(0)"]),
+        ("auto", ["gpu(0)"]),
+    ],
+)
+def test_devices_are_named_one_by_one_in_their_order(names, contexts, gpus):
+    gpus(None, None)
+    assert [str(context) for context in devices.device_list(names)] == contexts
+
+
+def test_one_device_is_chosen_where_none_is_named(gpus):
+    gpus(None, None)
+    assert devices.device_list() == [mx.gpu(0)]
+
+
+@pytest.mark.parametrize("names", [[], (), "cpu,cpu(0)", ["cpu(1)", mx.cpu(1)], "cpu(0),cpu(1),cpu(0)"])
+def test_no_device_and_one_given_twice_are_refused(names):
+    with pytest.raises(ValueError, match=r"^devices must be at least one, no two alike, got ") as error:
+        devices.device_list(names)
+    assert str(error.value).endswith(repr(names))
+
+
+@pytest.mark.parametrize(("names", "wrong"), [("cpu,tpu", "'tpu'"), ("", "''"), ("cpu,", "''"), (None, "None")])
+def test_a_wrong_name_among_several_is_refused(names, wrong):
+    with pytest.raises(ValueError, match=rf"^device must be auto, cpu, gpu or gpu\(N\), got {wrong}$"):
+        devices.device_list(names)
+
+
+def test_a_gpu_among_several_that_does_not_work_is_refused(gpus):
+    gpus(None, "its fan is gone")
+    with pytest.raises(ValueError, match=r"^device gpu\(1\) cannot be used: its fan is gone$"):
+        devices.device_list("gpu(0),gpu(1)")

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 
+from gluonbook import runs
 from gluonbook import training as shared
 from gluonbook._mxnet import mx
 from gluonbook.data import embedded_songs
@@ -151,20 +152,14 @@ def test_unk_stands_for_rare_characters():
     assert len(model.vocabulary) == 1 + sum(TEXT.count(character) >= 3 for character in set(TEXT))
 
 
-def test_the_learning_rate_falls_by_half_a_cosine_to_a_twentieth():
-    rates = [module.learning_rate(epoch, 4, 0.02) for epoch in range(5)]
-    assert rates == pytest.approx([0.02, 0.0172175, 0.0105, 0.0037825, 0.001], rel=1e-5)
-
-
 def test_the_history_has_the_schedules_learning_rates(model):
-    assert [entry["lr"] for entry in model.history] == [module.learning_rate(epoch, 2, 0.03) for epoch in (0, 1)]
+    assert [entry["lr"] for entry in model.history] == [runs.cosine(0, 0.03), runs.cosine(0.5, 0.03)]
 
 
 def test_the_optimizer_takes_the_schedules_learning_rate(monkeypatch):
     """A schedule that ends at 0 leaves the weights as they are."""
     one = train(TEXT, None, **{**SMALL, "num_epochs": 1})
-    rate = module.learning_rate
-    monkeypatch.setattr(module, "learning_rate", lambda epoch, *args: rate(0, *args) if epoch == 0 else 0.0)
+    monkeypatch.setattr(runs, "cosine", lambda done, lr: lr if done == 0 else 0.0)
     three = train(TEXT, None, **{**SMALL, "num_epochs": 3})
     for name, weight in one.weights.items():
         np.testing.assert_array_equal(three.weights[name], weight)
@@ -350,7 +345,7 @@ def test_a_finished_run_may_be_given_more_epochs(tmp_path):
     train(TEXT, tmp_path, **SMALL)
     resumed = train(TEXT, tmp_path, **{**SMALL, "num_epochs": 6}, resume=True)
     assert [entry["epoch"] for entry in resumed.history] == [1, 2, 3, 4, 5, 6]
-    assert [entry["lr"] for entry in resumed.history[4:]] == [module.learning_rate(epoch, 6, 0.03) for epoch in (4, 5)]
+    assert [entry["lr"] for entry in resumed.history[4:]] == [runs.cosine(4 / 6, 0.03), runs.cosine(5 / 6, 0.03)]
     assert_same_model(load_model(tmp_path), resumed)
 
 
@@ -384,16 +379,6 @@ def test_other_settings_are_named_with_both_values(tmp_path, interrupt):
     train_interrupted(interrupt, tmp_path, 2)
     with pytest.raises(ValueError, match=r"other settings: num_hiddens was 16, now 8; lr was 0.03, now 0.5$"):
         train(TEXT, tmp_path, **{**SMALL, "num_hiddens": 8, "lr": 0.5}, resume=True)
-
-
-@pytest.mark.parametrize("name", [name for name in module.RECIPE if name != "num_epochs"])
-def test_every_setting_that_changes_the_numbers_is_compared(tmp_path, name):
-    other = {"level": "word", "cell": "rnn", "keep": "best", "theta": None, "embedding_size": 9}
-    run = {**{key: inspect.signature(train).parameters[key].default for key in module.RECIPE}, "num_epochs": 4}
-    info = {"recipe": run, "text": module.fingerprint(TEXT), "epoch": 2}
-    module._check_resumable(tmp_path, info, dict(run), TEXT)
-    with pytest.raises(ValueError, match=f"other settings: {name} was"):
-        module._check_resumable(tmp_path, info, {**run, name: other.get(name, 0.5)}, TEXT)
 
 
 def test_fewer_epochs_than_the_checkpoint_has_are_refused(tmp_path):

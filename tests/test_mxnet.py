@@ -331,3 +331,87 @@ def test_without_the_nvidia_wheels_nothing_is_opened(tmp_path, monkeypatch, open
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     _mxnet.preload_cuda()
     assert opened == []
+
+
+# gluoncv
+
+FAKE_GLUONCV = """
+import numpy
+try:
+    import torch
+    print("torch", torch.__name__)
+except ImportError:
+    print("no torch")
+print("names", numpy.__dict__["int"] is int, numpy.__dict__["float"] is float)
+data = model_zoo = utils = None
+"""
+FORGET_NAMES = """
+import sys, numpy
+for name in ("int", "float"):
+    vars(numpy).pop(name, None)  # as in NumPy 1.24 and later
+from gluonbook import _mxnet
+"""
+
+
+@pytest.fixture
+def with_gluoncv(python, tmp_path):
+    """Run code beside fakes of gluoncv, PyTorch and MXNet."""
+
+    def run(code, gluoncv=FAKE_GLUONCV):
+        (tmp_path / "torch.py").write_text("version = 2\n")
+        if gluoncv is not None:
+            (tmp_path / "gluoncv.py").write_text(gluoncv)
+        return python(FORGET_NAMES + code, mxnet="")
+
+    return run
+
+
+def test_gluoncv_is_imported_as_if_there_were_no_torch_and_with_its_numpy_names(with_gluoncv):
+    result = with_gluoncv(
+        "print(_mxnet.gluoncv().__name__, 'torch' in sys.modules); import torch; print(torch.version)"
+    )
+    assert result.stdout.splitlines() == ["no torch", "names True True", "gluoncv False", "2"], result.stderr
+
+
+def test_a_torch_that_was_there_is_there_again(with_gluoncv):
+    result = with_gluoncv("import torch; _mxnet.gluoncv(); print(sys.modules['torch'] is torch)")
+    assert result.stdout.splitlines() == ["no torch", "names True True", "True"], result.stderr
+
+
+def test_gluoncv_is_imported_once(with_gluoncv):
+    result = with_gluoncv("assert _mxnet.gluoncv() is _mxnet.gluoncv(); print('once')")
+    assert result.stdout.splitlines() == ["no torch", "names True True", "once"], result.stderr
+
+
+def test_numpy_keeps_names_of_its_own_for_gluoncv(with_gluoncv):
+    result = with_gluoncv("vars(numpy)['int'] = 'its own'; _mxnet.gluoncv(); print(vars(numpy)['int'])")
+    assert result.stdout.splitlines()[1:] == ["names False True", "its own"], result.stderr
+
+
+def test_a_gluoncv_whose_parts_did_not_import_is_told(with_gluoncv):
+    result = with_gluoncv("_mxnet.gluoncv()", gluoncv="data = None")
+    assert result.stderr.splitlines()[-1] == (
+        "ImportError: gluoncv does not import whole: it lacks model_zoo, utils; pip install --force-reinstall gluoncv"
+    )
+
+
+def test_a_gluoncv_that_fails_leaves_torch_as_it_was(with_gluoncv):
+    code = """
+import torch
+try:
+    _mxnet.gluoncv()
+except ImportError as error:
+    print(error, sys.modules["torch"] is torch)
+"""
+    result = with_gluoncv(code, gluoncv="raise ImportError('its first broken line')")
+    assert result.stdout.splitlines() == ["its first broken line True"], result.stderr
+
+
+def test_the_real_gluoncv_has_what_this_package_uses():
+    parts = _mxnet.gluoncv()
+    assert _mxnet.gluoncv() is parts
+    assert callable(parts.utils.metrics.VOC07MApMetric)
+    assert callable(parts.utils.metrics.VOCMApMetric)
+    assert callable(parts.model_zoo.get_model)
+    assert callable(parts.data.transforms.presets.ssd.transform_test)
+    assert sys.modules.get("torch", "none") is not None

@@ -5,16 +5,27 @@ import warnings
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from gluonbook import _files, plot
 from gluonbook.data import embedded_songs
 
 HISTORY = [{"train": 90.0, "held_out": 95.0}, {"train": 20.0, "held_out": 60.0}, {"train": 2.0, "held_out": 80.0}]
+PIXELS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+ROWS = np.array([[2, 0.98, 0.25, 0.5, 0.75, 1.0], [0, 0.5, 0.0, 0.0, 1.0, 0.1]])  # by falling score
+TRUTH = np.array([[2, 0.25, 0.4, 0.75, 0.9]])
+CLASSES = ("cat", "dog", "鱼")
+EPOCHS = [
+    {"epoch": epoch, "cls": 3 / epoch, "box": 1 / epoch, "voc07": 0.2 * epoch, "voc12": 0.25 * epoch}
+    for epoch in (1, 2, 3)
+]
 DRAW = {
     "perplexity_curves": lambda ax: plot.perplexity_curves({"a": [9.0, 3.0]}, ax),
     "history_curves": lambda ax: plot.history_curves(HISTORY, ax),
     "bars": lambda ax: plot.bars({"分": 0.5, "开": 0.25}, ax),
+    "picture": lambda ax: plot.picture(PIXELS, ax),
+    "detections": lambda ax: plot.detections(PIXELS, ROWS, CLASSES, TRUTH, ax),
 }
 
 
@@ -110,6 +121,111 @@ def test_bars_of_nothing_are_drawn_in_silence(values):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(plot.bars(values).patches) == len(values)
+
+
+def test_a_picture_is_its_pixels_without_axes():
+    ax = plot.picture(PIXELS)
+    np.testing.assert_array_equal(ax.images[0].get_array(), PIXELS)
+    assert not ax.axison
+
+
+def test_a_picture_fills_its_axes_from_its_left_and_upper_edge_to_the_right_and_lower():
+    ax = plot.picture(PIXELS)
+    assert ax.images[0].get_extent() == [0, 40, 30, 0]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0, 40), (30, 0))
+
+
+def test_boxes_are_closed_outlines_with_labels_at_their_upper_left_corners():
+    _, ax = plt.subplots()
+    assert plot.boxes([[1, 2, 5, 4], [10, 20, 30, 25]], ax, ["cat", "dog"]) is ax
+    assert points(ax.lines[0]) == [(1, 2), (5, 2), (5, 4), (1, 4), (1, 2)]
+    assert points(ax.lines[1]) == [(10, 20), (30, 20), (30, 25), (10, 25), (10, 20)]
+    assert [(text.get_text(), text.get_position()) for text in ax.texts] == [("cat", (1, 2)), ("dog", (10, 20))]
+    assert [text.get_bbox_patch().get_facecolor()[:3] for text in ax.texts] == [
+        mpl.colors.to_rgb(line.get_color()) for line in ax.lines
+    ]
+
+
+def test_boxes_take_colours_in_turn_and_only_the_first_have_labels():
+    _, ax = plt.subplots()
+    plot.boxes([[0, 0, i, i] for i in (1, 2, 3)], ax, ["one"], ["red", "blue"])
+    assert [line.get_color() for line in ax.lines] == ["red", "blue", "red"]
+    assert [text.get_text() for text in ax.texts] == ["one"]
+    plot.boxes([[0, 0, i, i] for i in range(6)], ax)
+    assert [line.get_color() for line in ax.lines[3:]] == [*plot.COLORS, plot.COLORS[0]]
+
+
+def test_dashed_boxes_are_dashed_and_others_are_not():
+    _, ax = plt.subplots()
+    plot.boxes([[0, 0, 1, 1]], ax)
+    plot.boxes([[0, 0, 1, 1]], ax, dashed=True)
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--"]
+
+
+def test_no_boxes_draw_nothing():
+    _, ax = plt.subplots()
+    plot.boxes(np.zeros((0, 4)), ax, ["cat"])
+    assert (len(ax.lines), len(ax.texts)) == (0, 0)
+
+
+def test_detections_are_what_was_found_over_the_truth_in_pixels():
+    ax = plot.detections(PIXELS, ROWS, CLASSES, TRUTH)
+    truth, *found = ax.lines
+    assert (truth.get_linestyle(), truth.get_color()) == ("--", "white")
+    assert points(truth) == [(10, 12), (30, 12), (30, 27), (10, 27), (10, 12)]  # of 40×30 pixels
+    assert points(found[0]) == [(10, 15), (30, 15), (30, 30), (10, 30), (10, 15)]
+    assert points(found[1]) == [(0, 0), (40, 0), (40, 3), (0, 3), (0, 0)]
+    assert [line.get_color() for line in found] == [plot.COLORS[2], plot.COLORS[0]]
+    assert [text.get_text() for text in ax.texts] == ["鱼 0.98", "cat 0.50"]
+    np.testing.assert_array_equal(ax.images[0].get_array(), PIXELS)
+
+
+def test_detections_at_the_border_leave_the_picture_as_large_as_it_is():
+    ax = plot.detections(PIXELS, ROWS, CLASSES, np.array([[0, 0, 0, 1, 1]]))
+    ax.figure.canvas.draw()
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0, 40), (30, 0))
+
+
+def test_detections_of_nothing_are_the_picture():
+    ax = plot.detections(PIXELS, np.zeros((0, 6)), CLASSES, np.zeros((0, 5)))
+    assert (len(ax.images), len(ax.lines), len(ax.texts)) == (1, 0, 0)
+
+
+def test_a_detectors_history_is_its_losses_and_its_map():
+    left, right = plot.detector_history(EPOCHS)
+    assert {line.get_label(): points(line) for line in left.lines} == {
+        "classes": [(1, 3), (2, 1.5), (3, 1)],
+        "boxes": [(1, 1), (2, 0.5), (3, 1 / 3)],
+    }
+    assert {line.get_label(): list(line.get_ydata()) for line in right.lines} == {
+        "VOC 2007": [entry["voc07"] for entry in EPOCHS],
+        "VOC 2012": [entry["voc12"] for entry in EPOCHS],
+    }
+    for ax in (left, right):
+        assert ax.get_xlabel() == "epoch"
+        assert len(ax.get_legend().get_texts()) == 2
+        assert len({line.get_color() for line in ax.lines}) == 2
+    assert left.get_ylim()[0] == 0
+    assert left.get_ylim()[1] > 3
+    assert right.get_ylim() == (0, 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_detectors_history_counts_whole_epochs(count):
+    left, right = plot.detector_history(EPOCHS[:count])
+    for ax in (left, right):
+        ax.figure.canvas.draw()
+        low, high = ax.get_xlim()
+        ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+        assert ticks == list(range(1, count + 1))
+
+
+def test_a_detectors_history_is_drawn_on_the_pair_that_is_given():
+    _, pair = plt.subplots(1, 2)
+    drawn = plot.detector_history(EPOCHS, pair)
+    assert [one is other for one, other in zip(drawn, pair)] == [True, True]
+    first, second = plot.detector_history(EPOCHS)[0], plot.detector_history(EPOCHS)[0]
+    assert first.figure is not second.figure
 
 
 def test_chinese_is_drawn_with_the_packages_own_font(tmp_path):

@@ -380,3 +380,87 @@ def test_the_state_of_an_optimizer_is_arrays_and_plain_data(tmp_path):
     assert sorted(arrays) == [f"optimizer:{index}:{i}" for index in range(4) for i in range(2)]
     _files.write_json(tmp_path / "counts.json", counts)
     assert _files.read_json(tmp_path / "counts.json") == {"num_update": 2, "counts": dict.fromkeys("0123", 2)}
+
+
+# Several devices
+
+
+def network_with_statistics(seed, contexts):
+    mx.random.seed(seed)
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(4, in_units=3), gluon.nn.BatchNorm(in_channels=4), gluon.nn.Dense(1, in_units=4))
+    net.initialize(mx.init.Xavier(), ctx=contexts)
+    return net
+
+
+def train_on(net, trainer, contexts, steps):
+    for step in steps:
+        X = np.random.RandomState(step).randn(8, 3).astype("float32")  # (N, 3)
+        with autograd.record():
+            shares = [nd.array(share, ctx=ctx) for share, ctx in zip(np.array_split(X, len(contexts)), contexts)]
+            losses = [((net(X) - X.sum(axis=1, keepdims=True)) ** 2).sum() for X in shares]
+        autograd.backward(losses)
+        trainer.step(8)
+
+
+def restored(net, contexts, arrays, counts):
+    trainer = gluon.Trainer(net.collect_params(), "adam", {"learning_rate": 0.05}, update_on_kvstore=False)
+    training.restore_optimizer(trainer, arrays, counts)
+    return trainer
+
+
+DEVICES = [[mx.cpu(0)], [mx.cpu(3)], [mx.cpu(0), mx.cpu(1)], [mx.cpu(2), mx.cpu(1), mx.cpu(0)]]
+
+
+@pytest.mark.parametrize("contexts", DEVICES, ids=str)
+def test_a_training_on_any_devices_goes_on_bit_for_bit(contexts):
+    """Stopped twice, the second time before a step was made: what is taken from the restored trainer is whole, too."""
+    whole = network_with_statistics(0, contexts)
+    trainer = gluon.Trainer(whole.collect_params(), "adam", {"learning_rate": 0.05}, update_on_kvstore=False)
+    train_on(whole, trainer, contexts, range(5))
+    again, twice = network_with_statistics(1, contexts), network_with_statistics(2, contexts)
+    values = [param.data(contexts[0]) for param in whole.collect_params().values()]
+    for net in (again, twice):
+        for param, value in zip(net.collect_params().values(), values):
+            param.set_data(value)
+    state = training.optimizer_state(trainer)
+    first = restored(again, contexts, *state)
+    arrays, counts = training.optimizer_state(first)
+    assert counts == state[1]
+    assert counts["num_update"] == 5
+    assert sorted(arrays) == sorted(state[0])
+    second = restored(twice, contexts, arrays, counts)
+    for net, its in ((whole, trainer), (again, first), (twice, second)):
+        train_on(net, its, contexts, range(5, 9))
+    for net in (again, twice):
+        for param, right in zip(net.collect_params().values(), whole.collect_params().values()):
+            if param.grad_req != "null":  # running statistics are each device's own
+                for ctx in contexts:
+                    assert param.data(ctx).asnumpy().tobytes() == right.data(contexts[0]).asnumpy().tobytes()
+
+
+def test_arrays_that_no_gradient_changes_have_no_state():
+    contexts = [mx.cpu(0)]
+    net = network_with_statistics(0, contexts)
+    trainer = gluon.Trainer(net.collect_params(), "adam", update_on_kvstore=False)
+    train_on(net, trainer, contexts, range(2))
+    arrays, counts = training.optimizer_state(trainer)
+    learnt = [i for i, param in enumerate(trainer._params) if param.grad_req != "null"]
+    assert 0 < len(learnt) < len(trainer._params)
+    assert sorted(arrays) == sorted(f"optimizer:{index}:{i}" for index in learnt for i in range(2))
+    again = restored(network_with_statistics(1, contexts), contexts, arrays, counts)
+    assert sorted(again._updaters[0].states) == learnt
+
+
+def test_a_state_may_go_on_on_other_devices():
+    one, two = DEVICES[0], DEVICES[2]
+    whole = network_with_statistics(0, one)
+    trainer = gluon.Trainer(whole.collect_params(), "adam", {"learning_rate": 0.05}, update_on_kvstore=False)
+    train_on(whole, trainer, one, range(3))
+    divided = network_with_statistics(1, two)
+    again = restored(divided, two, *training.optimizer_state(trainer))
+    assert [again.optimizer._all_index_update_counts[ctx.device_id][0] for ctx in two] == [3, 3]
+    for number, ctx in enumerate(two):
+        mean, _ = again._updaters[number].states[0]
+        assert mean.context == ctx
+        assert mean.asnumpy().tobytes() == trainer._updaters[0].states[0][0].asnumpy().tobytes()

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Any, Optional
@@ -83,8 +84,8 @@ def detect(
                 _write_picture(targets[path], drawing.draw_detections(picture, rows, detector.classes))
                 result["drawn"] = str(targets[path])
         except (ValueError, OSError) as error:
-            result["error"] = str(error)
-            click.echo(f"gluonbook: {error}", err=True)
+            result["error"] = str(error) if str(path) in str(error) else f"{path}: {error}"
+            tqdm.write(f"gluonbook: {result['error']}", file=sys.stderr)
         results.append(result)
         found_in_all += len(result.get("objects", ()))
         if not as_json and "error" not in result:
@@ -110,14 +111,18 @@ def _detector(folder: Optional[str], pretrained: Optional[str], device: str) -> 
 
 def _targets(paths: list[Path], out: Optional[str]) -> dict[Path, Path]:
     """Return where each picture's drawing goes: none on a picture that is read, no two on one."""
+    from PIL import Image
+
     if out is None:
         return {}
     target = Path(out).expanduser()
     if len(paths) == 1 and target.suffix.lower() in WRITABLE and not target.is_dir():
         found = {paths[0]: target}
     else:
-        if target.is_file():
-            raise ValueError(f"{target} is a file: {len(paths)} drawn pictures need a folder (-o)")
+        if not target.is_dir() and (target.is_file() or target.suffix.lower() in Image.registered_extensions()):
+            one = f"the name of a drawn picture ends in one of {', '.join(WRITABLE)}"
+            needed = one if len(paths) == 1 else f"{len(paths)} drawn pictures need a folder"
+            raise ValueError(f"{target} is a file's name: {needed} (-o)")
         found, taken = {}, set()
         for path in paths:
             suffix = path.suffix if path.suffix.lower() in WRITABLE else ".png"

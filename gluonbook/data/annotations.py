@@ -82,11 +82,15 @@ def guess_format(path: Path) -> str:
     """
     if path.suffix.lower() == ".rec" or (path / "train.rec").is_file():
         return "rec"
-    if path.suffix.lower() == ".json" or _coco_files(path):
-        return "coco"
-    if (path / "Annotations").is_dir() or any(path.glob("*.xml")):
+    if any((path / "Annotations").glob("*.xml")) or any(path.glob("*.xml")):
         return "voc"
-    if path.suffix.lower() in (".yaml", ".yml") or (path / "labels").is_dir() or any(path.glob("*.txt")):
+    if path.suffix.lower() == ".json" or any((path / "annotations").glob("*.json")):
+        return "coco"
+    if path.suffix.lower() in (".yaml", ".yml") or (path / "labels").is_dir() or (path / "data.yaml").is_file():
+        return "yolo"
+    if any(path.glob("*.json")):  # only now: labelling tools leave notes of their own as JSON
+        return "coco"
+    if any(path.glob("*.txt")):
         return "yolo"
     raise ValueError(
         f"the format of {path} cannot be told: expected Annotations/*.xml (voc), annotations/*.json (coco), "
@@ -135,12 +139,13 @@ def read_voc(path: Path, skip_bad: bool = False) -> list[Annotations]:
         collected = _Collector(skip_bad)
         for stem, (header, objects) in zip(names, files):
             picture = _find_picture(path, header["filename"], stem, ("JPEGImages", "images", ".", "Annotations"))
-            height, width = (header["height"], header["width"]) if header["height"] else picture_size(picture)
+            size = header["height"], header["width"]
+            height, width = size if all(size) else picture_size(picture)
             rows = [
                 (
                     classes.index(name),
-                    max(box[0] - 1, 0) / width,
-                    max(box[1] - 1, 0) / height,
+                    _before(box[0]) / width,
+                    _before(box[1]) / height,
                     box[2] / width,
                     box[3] / height,
                 )
@@ -149,6 +154,11 @@ def read_voc(path: Path, skip_bad: bool = False) -> list[Annotations]:
             collected.add(picture, rows, [flag for _, flag, _ in objects], str(folder / f"{stem}.xml"))
         splits.append(collected.finish(classes))
     return splits
+
+
+def _before(pixel: float) -> float:
+    """Return the edge before a pixel counted from 1; 0 is taken for the first pixel, and what is below stays wrong."""
+    return pixel - min(max(pixel, 0), 1)
 
 
 def _read_xml(path: Path) -> tuple[dict[str, Any], list[tuple[str, bool, list[float]]]]:
@@ -171,7 +181,7 @@ def _read_xml(path: Path) -> tuple[dict[str, Any], list[tuple[str, bool, list[fl
             if not name:
                 raise ValueError("an object has no name")
             objects.append((name, (entry.findtext("difficult") or "0").strip() == "1", corners))
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a VOC annotation: {error}") from None
     return header, objects
 
@@ -181,13 +191,14 @@ def _read_xml(path: Path) -> tuple[dict[str, Any], list[tuple[str, bool, list[fl
 
 def _coco_files(path: Path) -> list[Path]:
     """Return the JSON files with instances: training first."""
-    places = [folder for folder in (path / "annotations", path) if folder.is_dir()]
-    for folder in places:
-        train = sorted(folder.glob("*train*.json")) or sorted(
-            file for file in folder.glob("*.json") if "val" not in file.name and "test" not in file.name
-        )
+    for folder in (path / "annotations", path):
+        files = sorted(folder.glob("*.json"))
+        # COCO has captions and keypoints beside them.
+        files = [file for file in files if "instances" in file.name] or files
+        train = [file for file in files if "train" in file.name]
+        train = train or [file for file in files if "val" not in file.name and "test" not in file.name]
         if train:
-            return train[:1] + sorted(folder.glob("*val*.json"))[:1]
+            return train[:1] + [file for file in files if "val" in file.name and file not in train][:1]
     return []
 
 
@@ -220,7 +231,9 @@ def read_coco(path: Path, skip_bad: bool = False) -> list[Annotations]:
                     f"{annotation['category_id']}, of which one is not in the file"
                 )
             by_picture[annotation["image_id"]].append(annotation)
-        folders = ("train2017", "val2017", "images", "images/train", "images/val", "train", "val", ".")
+        is_val = "val" in file.name and "train" not in file.name
+        own, other = ("val", "train") if is_val else ("train", "val")  # two splits may use the same names
+        folders = [f"{own}2017", f"images/{own}", own, "images", ".", f"{other}2017", f"images/{other}", other]
         for image in content["images"]:
             picture = _find_picture(root, image["file_name"], Path(image["file_name"]).stem, folders)
             rows = []
@@ -251,8 +264,10 @@ def _read_coco_file(path: Path) -> dict[str, Any]:
                 missing = [key for key in keys if key not in entry]
                 if missing:
                     raise ValueError(f"{part}[{i}] has no {', '.join(missing)}")
-                if part == "annotations" and len(entry["bbox"]) != 4:
-                    raise ValueError(f"annotations[{i}] has a bbox of {len(entry['bbox'])} numbers, not 4")
+                if part == "annotations":
+                    entry["bbox"] = _check.as_array(f"annotations[{i}]: bbox", entry["bbox"], 4).tolist()
+                if part == "images" and not (entry["width"] > 0 and entry["height"] > 0):
+                    raise ValueError(f"images[{i}] is {entry['width']}x{entry['height']} pixels")
     except KeyError as error:
         raise ValueError(f"{path} is not a COCO file: it has no {error}") from None
     except (ValueError, TypeError) as error:
@@ -309,7 +324,8 @@ def _read_yolo_folder(folder: Path) -> list[tuple[Path, Path, list[tuple[float, 
         parts = list(picture.parts)
         if "images" in parts:
             parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-        label = Path(*parts).with_suffix(".txt")
+        label, beside = Path(*parts).with_suffix(".txt"), picture.with_suffix(".txt")
+        label = beside if beside.is_file() and not label.is_file() else label
         found.append((picture, label, _read_yolo_rows(label) if label.is_file() else []))
     return found
 
@@ -325,7 +341,7 @@ def _read_yolo_rows(path: Path) -> list[tuple[float, ...]]:
             raise ValueError(
                 f"{path}, line {number}: {line.strip()[:60]!r} holds something that is no number"
             ) from None
-        if len(row) != 5 or row[0] < 0 or row[0] != int(row[0]):
+        if len(row) != 5 or row[0] < 0 or not row[0].is_integer():
             raise ValueError(f"{path}, line {number}: expected a class and four numbers, got {line.strip()[:60]!r}")
         rows.append(row)
     return rows
@@ -343,7 +359,11 @@ def _read_yaml(path: Path) -> tuple[list[str], list[str]]:
         raise ValueError(f"{path} must hold names, train and val, got {type(content).__name__}")
     names = content.get("names") or []
     if isinstance(names, dict):
-        names = [names[key] for key in sorted(names)]
+        if set(names) != set(range(len(names))):
+            raise ValueError(f"{path}: names must number the classes from 0 on, got {', '.join(map(str, names))}")
+        names = [names[i] for i in range(len(names))]
+    if not isinstance(names, list):
+        raise ValueError(f"{path}: names must be a list, got {names!r}")
     base = str(content.get("path") or "")
     places = [str(Path(base) / content[split]) for split in ("train", "val") if isinstance(content.get(split), str)]
     return [str(name) for name in names], places if isinstance(content.get("train"), str) else []
@@ -351,12 +371,10 @@ def _read_yaml(path: Path) -> tuple[list[str], list[str]]:
 
 def _find_picture(root: Path, filename: str, stem: str, folders: Sequence[str]) -> Path:
     """Return the picture's path: by its name, else by the annotation's with any suffix."""
-    for folder in folders:
-        if filename and (root / folder / filename).is_file():
-            return root / folder / filename
-        for suffix in SUFFIXES:
-            if (root / folder / f"{stem}{suffix}").is_file():
-                return root / folder / f"{stem}{suffix}"
+    for name in (filename, *(f"{stem}{suffix}" for suffix in SUFFIXES)):
+        for folder in folders:
+            if (root / folder / name).is_file():
+                return root / folder / name
     raise FileNotFoundError(f"the picture {filename or stem} is in none of {', '.join(str(root / f) for f in folders)}")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +82,10 @@ def make_set(
     Raises:
         ValueError: a label is wrong (picture, row and value are given), or the lengths differ.
     """
-    rows = tuple(np.asarray(label, np.float32).reshape(len(label), -1)[:, :5].reshape(-1, 5) for label in labels)
+    rows = tuple(
+        _check.as_array(f"labels[{i}]", label if len(label) else np.zeros((0, 5)), None, 5)
+        for i, label in enumerate(labels)
+    )
     flags = (
         [np.zeros(len(row), bool) for row in rows] if difficult is None else [np.asarray(f, bool) for f in difficult]
     )
@@ -102,6 +106,9 @@ def check_set(data: DetectionSet) -> None:
     if len(lengths) > 1:
         raise ValueError(f"sources, labels and difficult must be equally long, got {sorted(lengths)}")
     for i, rows in enumerate(data.labels):
+        source = data.sources[i]
+        if isinstance(source, np.ndarray) and (source.dtype != np.uint8 or source.shape[2:] != (3,)):
+            raise ValueError(f"picture {i} must be (H, W, 3) uint8, got {source.shape} {source.dtype}")
         _check.check_labels(rows, len(data.classes), data.name(i))
         if len(data.difficult[i]) != len(rows):
             raise ValueError(
@@ -151,8 +158,8 @@ def pikachu(path: Optional[_files.PathLike] = None) -> tuple[DetectionSet, Detec
     Raises:
         DataNotFound: it is nowhere and cannot be downloaded; the message says which file goes where.
     """
-    inside = Path(path) / "pikachu" if path is not None and (Path(path) / "pikachu").is_dir() else path
-    train, val = (_read_rec(find(dataset, inside), ("pikachu",)) for dataset in _PIKACHU)
+    files = [_beside(path, dataset) for dataset in _PIKACHU]
+    train, val = (_read_rec(find(dataset, file), ("pikachu",)) for dataset, file in zip(_PIKACHU, files))
     return train, val
 
 
@@ -205,10 +212,10 @@ def read_detection(
     format = annotations.guess_format(path) if format is None else _check.choice("format", format, FORMATS)
     splits = _rec_splits(path) if format == "rec" else annotations.READERS[format](path, skip_bad)
     made = [split if isinstance(split, DetectionSet) else _from_annotations(split) for split in splits]
-    for split in made:
+    for purpose, split in zip(("train", "measure"), made):
+        if not len(split):
+            raise ValueError(f"{path} holds no pictures to {purpose} on")
         check_set(split)
-    if not len(made[0]):
-        raise ValueError(f"{path} holds no pictures to train on")
     return (made[0], made[1]) if len(made) == 2 else split_set(made[0], held_out, seed)
 
 
@@ -221,8 +228,9 @@ def split_set(data: DetectionSet, held_out: float, seed: int = 0) -> tuple[Detec
         seed: at least 0.
 
     Raises:
-        ValueError: there are fewer than two pictures.
+        ValueError: there are fewer than two pictures, or the share is out of range.
     """
+    _check.number("held_out", held_out, above=0, below=1)
     if len(data) < 2:
         raise ValueError(
             f"a set of {len(data)} picture cannot be split: it needs at least 2, or a validation set of its own"
@@ -267,6 +275,12 @@ def fingerprint(data: DetectionSet) -> str:
     return digest.hexdigest()[:16]
 
 
+def _beside(path: Optional[_files.PathLike], dataset: Dataset) -> Optional[_files.PathLike]:
+    """Return a data set's file where ``path`` is the innermost folder that holds it, otherwise ``path``."""
+    file = Path(path or "").expanduser() / Path(dataset.filename).name
+    return file if path is not None and file.is_file() else path
+
+
 def _from_annotations(parsed: annotations.Annotations) -> DetectionSet:
     return DetectionSet(
         parsed.classes, tuple(parsed.paths), tuple(parsed.labels), tuple(parsed.difficult), parsed.notes
@@ -277,7 +291,8 @@ def _read_rec(path: Path, classes: Optional[Sequence[str]] = None) -> DetectionS
     found = list(records.read_labels(path))
     labels = tuple(np.array(rows[:, :5]) for _, rows in found)
     if classes is None:
-        highest = max((int(rows[:, 0].max()) for rows in labels if len(rows)), default=0)
+        kinds = np.concatenate([np.zeros(1), *(rows[:, 0] for rows in labels)])
+        highest = int(kinds[np.isfinite(kinds)].max())
         classes = annotations.read_names(path.parent) or [str(kind) for kind in range(highest + 1)]
     difficult = tuple(rows[:, 5] > 0 if rows.shape[1] > 5 else np.zeros(len(rows), bool) for _, rows in found)
     return DetectionSet(tuple(classes), tuple(record for record, _ in found), labels, difficult)
@@ -301,7 +316,7 @@ def _read_banana(folder: Path) -> DetectionSet:
             rows = list(csv.DictReader(file))
         corners = [[float(row[name]) / 256 for name in ("xmin", "ymin", "xmax", "ymax")] for row in rows]
         paths = [folder / "images" / row["img_name"] for row in rows]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{folder} is not a part of the banana set: {error!r}") from None
     return make_set(["banana"], paths, [[[0, *box]] for box in corners])
 
@@ -317,7 +332,7 @@ def _unpack(archive: Path, folder: Path) -> None:
             packed.extractall(neighbour)
         inner = neighbour / folder.name
         (inner if inner.is_dir() else neighbour).rename(folder)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{archive} cannot be read as a zip archive: {error}") from None
     finally:
         shutil.rmtree(neighbour, ignore_errors=True)

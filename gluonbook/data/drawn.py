@@ -17,8 +17,9 @@ VERSION = 1  # of the drawing: another one gives other pictures from the same se
 SPLITS = ("train", "val")
 SIZE = 256  # pixels, of a square picture
 OVERSAMPLING = 3
-SMALLEST, LARGEST = 0.2, 0.7  # longest side of an object, as a share of the picture's
-MIN_VISIBLE = 0.55  # share of an object that other objects leave, and then of that what things in front leave
+SMALLEST, LARGEST = 0.25, 0.75  # longest side of an object, as a share of the picture's
+MIN_VISIBLE = 0.7  # share of an object that other objects leave, and then of that what things in front leave
+DOG_HEIGHT = 0.8  # of the scene's
 MIN_INSIDE, FEWEST_PIXELS = 0.8, 40  # share of an object inside the picture, and its pixels there
 
 
@@ -45,7 +46,7 @@ def scene(split: str, index: int, seed: int = 0, size: int = SIZE) -> Scene:
         size: pixels of a side, at least 32.
 
     Returns:
-        Scene, of one to four objects.
+        Scene, of one to three objects.
 
     Raises:
         ValueError: an argument is out of range.
@@ -55,14 +56,14 @@ def scene(split: str, index: int, seed: int = 0, size: int = SIZE) -> Scene:
     size = _check.integer("size", size, at_least=32)
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     canvas = _background(rng, split, size)
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.integers(0, 3)):
         canvas = _paste(canvas, _patch(shapes.distractor(rng), rng, size, rng.uniform(0.06, 0.3)))[0]
-    wanted = rng.integers(1, 5)
+    wanted = rng.integers(1, 4)
     classes: list[int] = []
     while not classes:
         canvas, classes, masks = _place_objects(canvas, rng, size, wanted)
     whole = [mask.sum() for mask in masks]
-    for _ in range(rng.integers(0, 3)):
+    for _ in range(rng.integers(0, 2)):
         covered, hidden = _paste(canvas, _patch(shapes.occluder(rng), rng, size, rng.uniform(0.15, 0.5)))
         left = [mask & ~hidden for mask in masks]
         if all(mask.sum() >= MIN_VISIBLE * area for mask, area in zip(left, whole)):
@@ -70,6 +71,26 @@ def scene(split: str, index: int, seed: int = 0, size: int = SIZE) -> Scene:
     labels = [(kind, *_box(mask)) for kind, mask in zip(classes, masks)]
     noisy = canvas + rng.uniform(0, 0.03) * rng.standard_normal(canvas.shape, np.float32)
     return Scene((noisy.clip(0, 1) * 255).round().astype(np.uint8), np.array(labels, np.float32))
+
+
+def dog_scene(height: int = 300, width: int = 400) -> Scene:
+    """Draw a dog that sits on a meadow, the scene of the notes' anchors: its box is about square, 3/4 of the height.
+
+    Args:
+        height, width: of the picture, in pixels, at least 32.
+
+    Returns:
+        Scene with one object, of class 0, whose centre is the picture's.
+    """
+    height = _check.integer("height", height, at_least=32)
+    width = _check.integer("width", width, at_least=32)
+    y = np.linspace(0, 1, height)[:, None, None]
+    sky, grass = np.array([0.62, 0.8, 0.93]), np.array([0.42, 0.62, 0.3])
+    meadow = np.where(y < 0.6, sky + 0.1 * y, grass * (1.3 - 0.5 * y)).clip(0, 1)  # (H, 1, 3)
+    canvas = np.broadcast_to(meadow, (height, width, 3)).astype(np.float32)
+    dog = _rasterise(shapes.dog(), DOG_HEIGHT * height, np.array([width, height]) / 2, light=0.06)
+    canvas, mask = _paste(canvas, dog)
+    return Scene((canvas * 255).round().astype(np.uint8), np.array([(0, *_box(mask))], np.float32))
 
 
 def _place_objects(
@@ -114,42 +135,47 @@ class _Patch(NamedTuple):
 
 def _patch(layers: list[shapes.Layer], rng: np.random.Generator, size: int, share: float) -> _Patch:
     """Draw layers turned, mirrored, stretched, somewhere in a picture; ``share`` is the longest side."""
-    from PIL import Image, ImageDraw
-
-    angle = rng.normal(0, 0.35)
+    angle = rng.normal(0, 0.3)
     stretch = np.exp(rng.normal(0, 0.12))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     change = turn @ np.diag([stretch * rng.choice([-1, 1]), 1 / stretch])  # (2, 2)
-    points = [outline @ change.T for outline, _ in layers]
-    low, high = np.min([p.min(0) for p in points], 0), np.max([p.max(0) for p in points], 0)
-    scale = share * size / (high - low).max()
+    turned = [(outline @ change.T, colour) for outline, colour in layers]
+    return _rasterise(turned, share * size, rng.uniform(0, 1, 2) * size, light=rng.uniform(0, 0.25))
+
+
+def _rasterise(layers: list[shapes.Layer], longest: float, centre: np.ndarray, light: float) -> _Patch:
+    """Draw layers about a centre (x, y), ``longest`` pixels long; ``light`` brightens above and darkens below."""
+    from PIL import Image, ImageDraw
+
+    points = np.concatenate([outline for outline, _ in layers])
+    low, high = points.min(0), points.max(0)
+    scale = longest / (high - low).max()
     width, height = (int(side) + 2 for side in np.ceil((high - low) * scale))
-    centre = rng.uniform(0, 1, 2) * size
     drawn = Image.new("RGB", (width * OVERSAMPLING, height * OVERSAMPLING))
     cover = Image.new("L", drawn.size)
-    for outline, (_, colour) in zip(points, layers):
+    for outline, colour in layers:
         pixels = [tuple(p) for p in (((outline - low) * scale + 1) * OVERSAMPLING).tolist()]
         ImageDraw.Draw(drawn).polygon(pixels, fill=tuple(int(255 * part) for part in colour))
         ImageDraw.Draw(cover).polygon(pixels, fill=255)
     alpha = np.asarray(cover.reduce(OVERSAMPLING), np.float32) / 255  # (h, w)
     # Divided by the cover, so that the edge has no black rim.
     colours = np.asarray(drawn.reduce(OVERSAMPLING), np.float32) / 255 / np.maximum(alpha, 1 / 255)[..., None]
-    light = 1 + rng.uniform(0, 0.25) * np.linspace(1, -1, height, dtype=np.float32)[:, None, None]
+    shade = 1 + light * np.linspace(1, -1, height, dtype=np.float32)[:, None, None]
     top, left = int(centre[1] - height / 2), int(centre[0] - width / 2)
-    return _Patch((colours * light).clip(0, 1), alpha, top, left, int((alpha > 0.5).sum()))
+    return _Patch((colours * shade).clip(0, 1), alpha, top, left, int((alpha > 0.5).sum()))
 
 
 def _paste(canvas: np.ndarray, patch: _Patch) -> tuple[np.ndarray, np.ndarray]:
     """Lay a patch over a canvas; return the new one and the (H, W) mask of what it hides."""
-    size, (height, width) = len(canvas), patch.cover.shape
-    rows = slice(max(patch.top, 0), min(patch.top + height, size))
-    columns = slice(max(patch.left, 0), min(patch.left + width, size))
+    height, width = patch.cover.shape
+    rows = slice(max(patch.top, 0), min(patch.top + height, canvas.shape[0]))
+    columns = slice(max(patch.left, 0), min(patch.left + width, canvas.shape[1]))
     part = (
         slice(rows.start - patch.top, rows.stop - patch.top),
         slice(columns.start - patch.left, columns.stop - patch.left),
     )
     alpha = patch.cover[part][..., None]  # (h, w, 1)
-    canvas, mask = canvas.copy(), np.zeros((size, size), bool)
+    canvas, mask = canvas.copy(), np.zeros(canvas.shape[:2], bool)
     canvas[rows, columns] = canvas[rows, columns] * (1 - alpha) + patch.colour[part] * alpha
     mask[rows, columns] = alpha[..., 0] > 0.5
     return canvas, mask

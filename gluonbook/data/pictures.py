@@ -50,7 +50,7 @@ def decode_picture(content: bytes, name: str) -> np.ndarray:
 
 
 def picture_size(path: _files.PathLike) -> tuple[int, int]:
-    """Return (height, width) of a picture file as ``read_picture`` would give it, reading its first bytes only.
+    """Return (height, width) of a picture file as ``read_picture`` would give it, mostly from its first bytes alone.
 
     Raises:
         FileNotFoundError, ValueError: it is not there, or no picture.
@@ -59,11 +59,11 @@ def picture_size(path: _files.PathLike) -> tuple[int, int]:
 
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5  # orientations that lie on their side
+            turned = image.getexif().get(0x0112) in (5, 6, 7, 8)  # orientations that lie on their side
             width, height = image.size
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is not there") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is not a picture that can be read ({error})") from None
     return (width, height) if turned else (height, width)
 
@@ -85,7 +85,7 @@ def _decode(source: Any, name: str, background: tuple[int, int, int]) -> np.ndar
         raise ValueError(f"{name} is not a picture: no known format") from None
     except _TooLarge as error:
         raise ValueError(str(error)) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises by format
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:  # what Pillow raises by format
         what = "is cut short" if "truncated" in str(error) else "is a damaged picture"
         raise ValueError(f"{name} {what} ({error})") from None
 
@@ -108,7 +108,7 @@ def _as_rgb(image: Any, background: tuple[int, int, int]) -> Any:
 def _eight_bits(values: np.ndarray) -> np.ndarray:
     """Return (H, W) uint8 of grey values with 16 bits, or of floats that end at 1 or at 255."""
     if values.dtype.kind == "f":
-        full = 1.0 if np.nanmax(values) <= 1 else 255.0
+        full = 1.0 if np.nan_to_num(values).max() <= 1 else 255.0
     else:
         full = 255.0 if values.max() <= 255 and values.dtype.itemsize > 2 else 65535.0
     return np.nan_to_num(values / full * 255).clip(0, 255).round().astype(np.uint8)
@@ -121,10 +121,10 @@ def find_pictures(places: Iterable[_files.PathLike]) -> list[Path]:
         places: files, whatever their names; folders, whose picture files are taken in alphabetical order; or globs.
 
     Returns:
-        paths, which may still be no pictures.
+        paths, which may still be missing or no pictures.
 
     Raises:
-        FileNotFoundError: a place names nothing.
+        FileNotFoundError: a folder or a glob names nothing.
     """
     from PIL import Image
 

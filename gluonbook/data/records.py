@@ -48,7 +48,7 @@ def write_records(path: _files.PathLike, items: Iterable[tuple[np.ndarray, np.nd
         try:
             for i, (picture, labels) in enumerate(items):
                 jpeg = io.BytesIO()
-                Image.fromarray(picture).save(jpeg, "JPEG", quality=JPEG_QUALITY)
+                Image.fromarray(picture).save(jpeg, "JPEG", quality=JPEG_QUALITY, subsampling=0)
                 numbers = np.concatenate([LABEL_HEADER, np.asarray(labels, np.float32).ravel()]).astype(np.float32)
                 writer.write_idx(i, mx.recordio.pack(mx.recordio.IRHeader(0, numbers, i, 0), jpeg.getvalue()))
         finally:
@@ -110,7 +110,8 @@ def _labels(content: bytes, name: str) -> np.ndarray:
     if count < 2 or len(content) < HEADER.size + 4 * count:
         raise ValueError(f"{name} has no labels of objects: not a detection set")
     numbers = np.frombuffer(content, "<f4", count, HEADER.size)
-    head, width = int(numbers[0]), int(numbers[1])
-    if head < 2 or width < 5 or (count - head) % width:
-        raise ValueError(f"{name}: {count} numbers are no header of {head} and rows of {width}")
-    return numbers[head:].reshape(-1, width)
+    head, width = numbers[:2].tolist()
+    whole = head.is_integer() and width.is_integer()
+    if not whole or not 2 <= head <= count or width < 5 or (count - head) % width:
+        raise ValueError(f"{name}: {count} numbers are no header of {head:g} and rows of {width:g}")
+    return numbers[int(head) :].reshape(-1, int(width))

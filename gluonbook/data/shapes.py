@@ -81,6 +81,30 @@ def teapot(rng: np.random.Generator) -> list[Layer]:
     return layers
 
 
+def dog() -> list[Layer]:
+    """Draw a dog that sits, from the side."""
+    coat, light, dark = (0.76, 0.55, 0.32), (0.95, 0.88, 0.76), (0.45, 0.29, 0.16)
+    back = np.array([[-0.02, -0.42], [0.2, -0.2], [0.46, 0.12], [0.66, 0.5], [0.68, 0.93]])
+    chest = np.array([[-0.42, -0.3], [-0.44, 0.05], [-0.36, 0.3], [-0.3, 0.6], [-0.28, 0.93]])
+    upper_tail = np.array([[0.55, 0.72], [0.84, 0.66], [0.97, 0.36]])
+    lower_tail = np.array([[0.55, 0.92], [0.92, 0.82], [1.0, 0.38]])
+    return [
+        (_band(upper_tail, lower_tail), dark),
+        (_band(back, chest), coat),
+        (ellipse(0.4, 0.68, 0.32, 0.28), shaded(coat, 0.93)),
+        (np.array([[-0.4, 0.2], [-0.12, 0.25], [-0.14, 0.92], [-0.34, 0.92]]), shaded(coat, 0.97)),
+        (ellipse(-0.27, 0.92, 0.17, 0.07), light),
+        (ellipse(0.24, 0.92, 0.2, 0.07), light),
+        (ellipse(-0.36, 0.08, 0.13, 0.24), light),
+        (ellipse(-0.24, -0.56, 0.36, 0.33), coat),
+        (ellipse(-0.56, -0.44, 0.27, 0.16), light),
+        (ellipse(-0.79, -0.51, 0.09, 0.075), (0.1, 0.08, 0.08)),
+        (np.array([[-0.08, -0.86], [0.14, -0.72], [0.2, -0.34], [0.1, -0.18], [-0.04, -0.36]]), dark),
+        (ellipse(-0.42, -0.66, 0.05, 0.06), (0.1, 0.08, 0.08)),
+        (np.array([[-0.34, -0.28], [0.04, -0.22], [0.06, -0.12], [-0.36, -0.18]]), (0.72, 0.2, 0.2)),
+    ]
+
+
 def distractor(rng: np.random.Generator) -> list[Layer]:
     """Draw something that is none of the classes: a disc, a star, a bar, a rectangle, in two colours."""
     one, two, _ = palette(rng, 3)

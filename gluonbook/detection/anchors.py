@@ -28,14 +28,14 @@ def multibox_prior(
         sizes: n values, above 0.
         ratios: m values, above 0.
         steps: (y, x) between centres, fractions of the picture; None takes (1/H, 1/W).
-        offsets: (y, x) of the first centre, in steps.
+        offsets: (y, x) of the first centre, in steps, from 0 to 1.
         clip: cut the anchors at the picture's border.
 
     Returns:
         (H·W·(n + m − 1), 4) float32, corners as fractions; row by row, pixel by pixel.
 
     Raises:
-        ValueError: there is no size or no ratio, or one is not above 0.
+        ValueError: there is no size or no ratio, or an argument is out of range.
 
     >>> multibox_prior((1, 1), sizes=[0.5, 0.25], ratios=[1, 4]).tolist()
     [[0.25, 0.25, 0.75, 0.75], [0.375, 0.375, 0.625, 0.625], [0.0, 0.375, 1.0, 0.625]]
@@ -45,7 +45,9 @@ def multibox_prior(
     step_y, step_x = (np.float32(1) / np.float32(height), np.float32(1) / np.float32(width))
     if steps is not None:
         step_y, step_x = _above_zero("steps", _pair("steps", steps))
-    offset_y, offset_x = np.array(_pair("offsets", offsets), np.float32)
+    for i, offset in enumerate(_pair("offsets", offsets)):
+        _check.number(f"offsets[{i}]", offset, at_least=0, at_most=1)
+    offset_y, offset_x = np.array(offsets, np.float32)
 
     root = np.sqrt(np.concatenate([np.repeat(ratio[:1], len(size)), ratio[1:]]))  # (n + m − 1,)
     size = np.concatenate([size, np.repeat(size[:1], len(ratio) - 1)])  # (n + m − 1,)

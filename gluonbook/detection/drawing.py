@@ -34,18 +34,21 @@ def draw_detections(picture: np.ndarray, rows: np.ndarray, classes: Sequence[str
     for kind, score, *box in rows[::-1].tolist():
         colour = COLORS[int(kind) % len(COLORS)]
         left, top, right, bottom = (round(value * side) for value, side in zip(box, (width, height) * 2))
-        canvas.rectangle([left, top, max(right - 1, left), max(bottom - 1, top)], outline=colour, width=line)
-        _label(canvas, f"{classes[int(kind)]} {score:.2f}", left, top, colour, font, width)
-    return np.asarray(image)
+        how: dict[str, Any] = {"outline": colour, "width": line}
+        if min(right - left, bottom - top) < 2 * line:  # Pillow's outline would reach beyond the box
+            how = {"fill": colour}
+        canvas.rectangle([left, top, max(right - 1, left), max(bottom - 1, top)], **how)
+        _label(canvas, f"{classes[int(kind)]} {score:.2f}", left, top, colour, font, (width, height))
+    return np.array(image)
 
 
-def _label(canvas: Any, text: str, left: int, top: int, colour: str, font: Any, width: int) -> None:
-    """Write a label on a ground of the box's colour: above the box, or inside where there is no room."""
+def _label(canvas: Any, text: str, left: int, top: int, colour: str, font: Any, sides: Any) -> None:
+    """Write a label on a ground of the box's colour, above the box where there is room, always inside the picture."""
     low_x, low_y, high_x, high_y = canvas.textbbox((0, 0), text, font=font)
     pad = 2
     wide, tall = high_x - low_x + 2 * pad, high_y - low_y + 2 * pad
-    x, y = max(min(left, width - wide), 0), top - tall if top >= tall else top
-    canvas.rectangle([x, y, x + wide, y + tall], fill=colour)
+    x, y = (max(min(low, side - own), 0) for low, side, own in zip((left, top - tall), sides, (wide, tall)))
+    canvas.rectangle([x, y, x + wide - 1, y + tall - 1], fill=colour)
     canvas.text((x + pad - low_x, y + pad - low_y), text, fill="white", font=font)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from gluonbook import _mxnet
 
+ADDED = np.array([0.0, 0, 1, 1])  # what gluoncv's metrics add to corners, which they take for whole pixels
+
 
 class MeanAP(NamedTuple):
     """Average precisions at an IoU of 0.5, from 0 to 1.
@@ -47,15 +49,20 @@ def mean_ap(
     """
     if len(found) != len(labels):
         raise ValueError(f"found and labels must be of the same pictures, got {len(found)} and {len(labels)}")
-    if not any(len(rows) for rows in (*found, *labels)):  # gluoncv's metrics would fail
+    flags = (
+        [np.zeros(len(truth)) for truth in labels] if difficult is None else [np.asarray(f, float) for f in difficult]
+    )
+    if [len(f) for f in flags] != [len(truth) for truth in labels]:
+        raise ValueError("difficult must hold a flag for each object of each picture")
+    if all(np.all(f) for f in flags):  # nothing to find: gluoncv's metrics would fail or warn
         return MeanAP(math.nan, math.nan, dict.fromkeys(classes, math.nan))
     metrics = _mxnet.gluoncv().utils.metrics
     values = []
     for metric_class in (metrics.VOC07MApMetric, metrics.VOCMApMetric):
         metric = metric_class(iou_threshold, list(classes))
-        for n, (rows, truth) in enumerate(zip(found, labels)):
-            flags = np.zeros(len(truth)) if difficult is None else np.asarray(difficult[n], float)
-            parts = (rows[:, 2:], rows[:, :1], rows[:, 1:2], truth[:, 1:], truth[:, :1], flags[:, None])
+        for rows, truth, hard in zip(found, labels, flags):
+            boxes, objects = rows[:, 2:] - ADDED, truth[:, 1:] - ADDED  # (k, 4), (M, 4)
+            parts = (boxes, rows[:, :1], rows[:, 1:2], objects, truth[:, :1], hard[:, None])
             metric.update(*(part[None] for part in parts))
         values.append(dict(zip(*metric.get())))
     by_class = {name: _rounded(values[0][name]) for name in classes}

@@ -42,7 +42,8 @@ def nms(boxes: Any, scores: Any, threshold: float = 0.5, classes: Any = None) ->
         raise ValueError(f"scores[{int(np.isnan(scores).argmax())}] must be a number, got nan")
     kinds = None if classes is None else as_array("classes", classes, len(boxes))
     order = np.argsort(-scores, kind="stable")
-    kept = _suppress(boxes[order], None if kinds is None else kinds[order], np.nextafter(np.float32(threshold), 2))
+    above = np.nextafter(np.float32(threshold), np.float32(2))  # 2 alone would make it float64
+    kept = _suppress(boxes[order], None if kinds is None else kinds[order], above)
     return order[kept]
 
 

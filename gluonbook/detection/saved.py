@@ -74,11 +74,15 @@ def build_net(model: TrainedDetector, device: Any) -> Any:
 
     net = NETWORKS[model.settings["network"]](len(model.classes))
     params = net._collect_params_with_prefix()
+    told = f"the weights are not those of the network {model.settings['network']!r} for {len(model.classes)} classes"
     if set(params) != set(model.weights):
         odd = sorted(set(params) ^ set(model.weights))[0]
-        raise ValueError(f"the weights are not those of the network {model.settings['network']!r}: {odd}")
+        raise ValueError(f"{told}: {odd}")
     for name, param in params.items():
-        param.shape = model.weights[name].shape
+        shape = model.weights[name].shape
+        if len(shape) != len(param.shape) or any(n not in (0, found) for n, found in zip(param.shape, shape)):
+            raise ValueError(f"{told}: {name} is {shape}, not {param.shape}")
+        param.shape = shape
     net.initialize(ctx=device)
     for name, param in params.items():
         param.set_data(nd.array(model.weights[name], ctx=device))

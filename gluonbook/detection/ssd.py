@@ -95,10 +95,15 @@ class SSD(gluon.HybridBlock):
 
 
 def halving_block(channels: int) -> Any:
-    """Return two 3×3 convolutions, each with batch norm and ReLU, and 2×2 max pooling: (C, H, W) to (c, H/2, W/2)."""
+    """Return two 3×3 convolutions, each with batch norm and ReLU, and 2×2 max pooling: (C, H, W) to (c, H/2, W/2).
+
+    Differs from the book: the convolutions have no bias, which batch norm would subtract again.
+    """
     block = gluon.nn.HybridSequential()
     for _ in range(2):
-        block.add(gluon.nn.Conv2D(channels, 3, padding=1), gluon.nn.BatchNorm(), gluon.nn.Activation("relu"))
+        block.add(
+            gluon.nn.Conv2D(channels, 3, padding=1, use_bias=False), gluon.nn.BatchNorm(), gluon.nn.Activation("relu")
+        )
     block.add(gluon.nn.MaxPool2D(2))
     return block
 

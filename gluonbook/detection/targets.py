@@ -133,10 +133,12 @@ def multibox_target(
     """Return what each anchor is to learn from the true boxes of a batch, as MXNet's ``MultiBoxTarget``.
 
     Equal to that operator, and to ``d2l.mxnet.multibox_target`` where the two agree, but for these:
-    an object that overlaps no anchor gets none, as in the operator (d2l gives it the first anchor); a picture without
-    objects is background everywhere (the operator ignores it, and then pictures of nothing teach nothing), and with
-    ``negative_mining_ratio`` its ``minimum_negative_samples`` hardest anchors are; inverted, empty and infinite boxes
-    and classes out of range are refused (both take them).
+    an object that overlaps no anchor gets none, as in the operator (d2l gives it the first anchor); an anchor whose IoU
+    equals the threshold takes no object, as in the operator (in d2l it does); a picture without objects is background
+    everywhere (the operator ignores it, and then pictures of nothing teach nothing), and with
+    ``negative_mining_ratio`` its ``minimum_negative_samples`` hardest anchors are; ``minimum_negative_samples`` holds,
+    and fewer candidates than are wanted are all taken (the operator ignores the one and fails at the other); inverted,
+    empty and infinite boxes and classes out of range are refused (both take them).
 
     Args:
         anchors: (A, 4) or (1, A, 4) float32, corners.

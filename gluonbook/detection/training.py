@@ -78,6 +78,9 @@ def train(
     if resume and out is None:
         raise ValueError("resume needs out, the folder that holds the checkpoint")
     chosen = devices.device_list(device)
+    largest = min(batch_size, len(train_set))
+    if largest < len(chosen):
+        raise ValueError(f"each device needs a picture of a batch, got {len(chosen)} devices and batches of {largest}")
     data = f"{fingerprint(train_set)}-{fingerprint(val_set)}"
     run = _Run(train_set.classes, recipe, chosen, data)
     if resume or (out is not None and runs.is_finished(Path(out), _models.DESCRIPTION, recipe, data)):
@@ -173,7 +176,8 @@ class _Run:
         self.net.hybridize(static_alloc=True)
         self.params = self.net._collect_params_with_prefix()
         settings = {"learning_rate": recipe["lr"], "wd": recipe["wd"]}
-        self.trainer = gluon.Trainer(self.net.collect_params(), "adam", settings, update_on_kvstore=False)
+        # A list: of a dict the trainer sorts the names, which are others in each network (see restore_optimizer).
+        self.trainer = gluon.Trainer(list(self.params.values()), "adam", settings, update_on_kvstore=False)
         self.snapshot = self._snapshot()
 
     @property

@@ -1,5 +1,8 @@
 """Detectors of gluoncv's model zoo, trained by others on Pascal VOC and COCO."""
 
+import contextlib
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from gluonbook.detection.inference import MEAN, STD, Detector
 
 KINDS = ("ssd_", "yolo3_")
 SHORT_SIDE, LONG_SIDE = {"ssd_512": 512, "ssd_300": 300, "yolo3": 416}, 1024
+LEAST_SIDE = 288  # a shorter one leaves the last maps of some SSDs without pixels
 MODELS_FOLDER = Path("~") / ".mxnet" / "models"
 
 
@@ -27,7 +31,7 @@ def pretrained_detector(name: str, device: Any = "auto", root: Any = MODELS_FOLD
     Args:
         name: ``"ssd_512_mobilenet1.0_voc"``, …; ``pretrained_names`` lists them.
         device: as ``gluonbook.device`` takes it.
-        root: the folder of weights.
+        root: the folder of weights; gluoncv takes ``$MXNET_HOME/models`` instead where that variable is set.
 
     Returns:
         Detector.
@@ -40,10 +44,11 @@ def pretrained_detector(name: str, device: Any = "auto", root: Any = MODELS_FOLD
     known = pretrained_names()
     if name.lower() not in known:
         raise ValueError(f"pretrained must be one of {', '.join(known)}; got {name!r}")
-    name, device, root = name.lower(), devices.device(device), Path(root).expanduser()
+    name, device, root = name.lower(), devices.device(device), _weights_folder(root)
     gluoncv = _mxnet.gluoncv()
     try:
-        net = gluoncv.model_zoo.get_model(name, pretrained=True, root=str(root), ctx=device)
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it downloads
+            net = gluoncv.model_zoo.get_model(name, pretrained=True, root=str(root), ctx=device)
     except Exception as error:  # gluoncv, requests and urllib3 each raise their own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         file = f"{name}-{gluoncv.model_zoo.model_store.short_hash(name)}.params"
@@ -61,13 +66,18 @@ def pretrained_detector(name: str, device: Any = "auto", root: Any = MODELS_FOLD
     return Detector(tuple(net.classes), find)
 
 
+def _weights_folder(root: Any) -> Path:
+    home = os.environ.get("MXNET_HOME")
+    return (Path(root) if home is None else Path(home) / "models").expanduser()
+
+
 def _find(net: Any, picture: np.ndarray, short: int, device: Any) -> np.ndarray:
     """Ask a network of gluoncv about one picture; return (k, 6) rows with corners as fractions."""
     import cv2
 
     height, width = picture.shape[:2]
     scale = min(short / min(height, width), LONG_SIDE / max(height, width))
-    sides = [max(32, round(side * scale / 32) * 32) for side in (width, height)]  # YOLO's strides divide them
+    sides = [max(LEAST_SIDE, round(side * scale / 32) * 32) for side in (width, height)]  # YOLO's strides divide them
     X = (cv2.resize(np.ascontiguousarray(picture), tuple(sides)) - MEAN) / STD  # (H, W, 3)
     classes, scores, boxes = net(nd.array(X.transpose(2, 0, 1)[None], ctx=device))
     rows = np.concatenate([part[0].asnumpy() for part in (classes, scores, boxes)], axis=1)  # (k, 6)
