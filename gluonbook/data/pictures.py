@@ -68,6 +68,19 @@ def picture_size(path: _files.PathLike) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def resize(picture: np.ndarray, size: int) -> np.ndarray:
+    """Return a picture squeezed to a square, (size, size, 3) uint8."""
+    import cv2
+
+    if picture.shape[:2] == (size, size):
+        return picture
+    smaller = picture.shape[0] * picture.shape[1] > size * size
+    squeezed = cv2.resize(
+        np.ascontiguousarray(picture), (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    )
+    return np.asarray(squeezed)
+
+
 def _decode(source: Any, name: str, background: tuple[int, int, int]) -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 

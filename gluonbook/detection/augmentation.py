@@ -8,6 +8,7 @@ from typing import Optional
 import numpy as np
 
 from gluonbook import _check
+from gluonbook.data.pictures import resize
 from gluonbook.detection.boxes import area
 
 LEAST_LEFT = 0.3  # an object of which a crop shows less than this share is no longer labelled
@@ -119,16 +120,19 @@ def change_colours(picture: np.ndarray, rng: np.random.Generator, strength: floa
     return pixels.clip(0, 255).round().astype(np.uint8)
 
 
-def augment(picture: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def augment(
+    picture: np.ndarray, labels: np.ndarray, rng: np.random.Generator, size: Optional[int] = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Flip in half of the cases, crop in some, and change the colours: what training does to each picture.
 
     Args:
         picture: (H, W, 3) uint8.
         labels: (M, 5) float32.
         rng: where the random numbers come from.
+        size: pixels of the square that the picture is squeezed to before its colours change; None leaves its size.
 
     Returns:
-        picture of another size, and the labels of what it still shows.
+        picture, of another size unless ``size`` is given, and the labels of what it still shows.
     """
     if rng.random() < 0.5:
         picture, labels = flip(picture, labels)
@@ -136,4 +140,5 @@ def augment(picture: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -
         window = random_window(labels, rng)
         if window is not None:
             picture, labels = crop(picture, labels, window)
+    picture = picture if size is None else resize(picture, size)
     return change_colours(picture, rng), labels

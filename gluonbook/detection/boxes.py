@@ -63,8 +63,8 @@ def iou(boxes: Any, others: Any) -> np.ndarray:
     Returns:
         (A, M) float32 in [0, 1]; 0 where both boxes are empty.
 
-    >>> iou([[0, 0, 0.5, 1]], [[0, 0, 1, 1], [0.5, 0, 1, 1], [0.25, 0, 0.75, 1]]).round(4).tolist()
-    [[0.5, 0.0, 0.3333]]
+    >>> iou([[0, 0, 0.5, 1]], [[0, 0, 1, 1], [0.5, 0, 1, 1], [0.25, 0, 0.5, 0.5]]).tolist()
+    [[0.5, 0.0, 0.25]]
     """
     boxes, others = (
         as_array("boxes", as_boxes("boxes", boxes), None, 4),

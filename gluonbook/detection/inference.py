@@ -7,6 +7,7 @@ import numpy as np
 
 from gluonbook import _check, devices
 from gluonbook._mxnet import nd
+from gluonbook.data.pictures import resize
 from gluonbook.detection.nms import multibox_detection
 from gluonbook.detection.saved import TrainedDetector, build_net
 
@@ -39,19 +40,6 @@ def standardise(pictures: Sequence[np.ndarray]) -> np.ndarray:
         (N, 3, H, W) float32, each channel less ImageNet's mean, over its standard deviation.
     """
     return np.ascontiguousarray(((np.stack(pictures) - MEAN) / STD).transpose(0, 3, 1, 2))  # (N, 3, H, W)
-
-
-def resize(picture: np.ndarray, size: int) -> np.ndarray:
-    """Return a picture squeezed to a square, (size, size, 3) uint8, as SSD takes it."""
-    import cv2
-
-    if picture.shape[:2] == (size, size):
-        return picture
-    smaller = picture.shape[0] * picture.shape[1] > size * size
-    squeezed = cv2.resize(
-        np.ascontiguousarray(picture), (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    )
-    return np.asarray(squeezed)
 
 
 def find_boxes(net: Any, pictures: Sequence[np.ndarray], anchors: np.ndarray, device: Any) -> list[np.ndarray]:

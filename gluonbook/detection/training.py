@@ -144,8 +144,7 @@ def epoch_batches(data: DetectionSet, size: int, batch_size: int, seed: int, epo
 
 
 def _training_pair(data: DetectionSet, i: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    picture, labels = augment(data.picture(i), data.labels[i][~data.difficult[i]], rng)
-    return resize(picture, size), labels
+    return augment(data.picture(i), data.labels[i][~data.difficult[i]], rng, size)
 
 
 def pad_labels(labels: Sequence[np.ndarray]) -> np.ndarray:
