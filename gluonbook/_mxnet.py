@@ -82,8 +82,10 @@ def gluoncv() -> Any:
         ImportError: it is not installed, or a part of it does not import.
     """
     import numpy
+    from PIL import ImageFile
 
     load()
+    tolerant = ImageFile.LOAD_TRUNCATED_IMAGES
     for name, kind in (("int", int), ("float", float)):
         if name not in numpy.__dict__:
             setattr(numpy, name, kind)
@@ -92,6 +94,7 @@ def gluoncv() -> Any:
     try:
         module = importlib.import_module("gluoncv")
     finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = tolerant  # gluoncv makes Pillow take files that are cut short
         del sys.modules["torch"]
         if torch is not None:
             sys.modules["torch"] = torch

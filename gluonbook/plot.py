@@ -189,6 +189,7 @@ def detections(pixels: Any, rows: Any, classes: Sequence[str], truth: Any, ax: A
     height, width = pixels.shape[:2]
     scale = (width, height, width, height)
     boxes(truth[:, 1:] * scale, ax, colors=["white"], dashed=True)
+    rows = rows[::-1]  # the best on top
     names = [f"{classes[int(row[0])]} {row[1]:.2f}" for row in rows]
     return boxes(rows[:, 2:] * scale, ax, names, [COLORS[int(row[0]) % len(COLORS)] for row in rows])
 

@@ -492,3 +492,19 @@ def test_the_predictions_say_how_many_classes_there_are():
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         multibox_target(**{"anchors": [LEFT, RIGHT], "labels": [[[0, *LEFT]]], **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"overlap_threshold": 1.5}, "overlap_threshold must be at most 1, got 1.5"),
+        ({"negative_mining_thresh": -0.1}, "negative_mining_thresh must be at least 0 and at most 1, got -0.1"),
+        ({"minimum_negative_samples": -1}, "minimum_negative_samples must be at least 0, got -1"),
+        ({"variances": (0.1, 0.1, 0.2)}, "variances must be four numbers"),
+        ({"variances": (0.1, 0.1, 0.0, 0.2)}, r"variances\[2\] must be above 0, got 0.0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments, message):
+    labels = np.array([[[0, 0.1, 0.1, 0.5, 0.5]]], np.float32)
+    with pytest.raises(ValueError, match=message):
+        multibox_target([[0.1, 0.1, 0.5, 0.5]], labels, **arguments)

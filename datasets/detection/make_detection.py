@@ -4,7 +4,8 @@
     python datasets/detection/make_detection.py --samples
 
 The first writes ``train.rec``, ``val.rec``, their ``.idx`` and ``classes.txt``; ``gluonbook.data.embedded_detection``
-draws the same set to the cache by itself. The second writes pictures for ``gluonbook detect`` that are in neither part.
+draws the same set to the cache by itself. The second writes pictures for ``gluonbook detect`` that are in neither part
+and have drawn grounds only, so that no photograph of others travels with the package.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from PIL import Image
 from gluonbook import data
 from gluonbook.data import drawn
 
-SAMPLES = {"seed": 2018, "size": 480, "indices": (3, 6, 14, 17)}
+SAMPLES = {"seed": 2018, "size": 480, "indices": (8, 26, 40, 58)}
 
 
 def write_samples(folder):

@@ -83,8 +83,9 @@ def detect(
             if path in targets:
                 _write_picture(targets[path], drawing.draw_detections(picture, rows, detector.classes))
                 result["drawn"] = str(targets[path])
-        except (ValueError, OSError) as error:
-            result["error"] = str(error) if str(path) in str(error) else f"{path}: {error}"
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:  # MXNet raises RuntimeError
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            result["error"] = reason if str(path) in reason else f"{path}: {reason}"
             tqdm.write(f"gluonbook: {result['error']}", file=sys.stderr)
         results.append(result)
         found_in_all += len(result.get("objects", ()))

@@ -81,7 +81,7 @@ def encode(anchors: np.ndarray, boxes: np.ndarray, variances: Sequence[float] = 
     anchors, boxes = corner_to_center(anchors), corner_to_center(boxes)
     shift = (boxes[..., :2] - anchors[..., :2]) / anchors[..., 2:]
     growth = np.log(boxes[..., 2:] / anchors[..., 2:])
-    return np.concatenate([shift, growth], axis=-1) / np.asarray(variances, np.float32)  # (A, 4)
+    return np.concatenate([shift, growth], axis=-1) / _variances(variances)  # (A, 4)
 
 
 def decode(anchors: np.ndarray, offsets: np.ndarray, variances: Sequence[float] = VARIANCES) -> np.ndarray:
@@ -96,10 +96,16 @@ def decode(anchors: np.ndarray, offsets: np.ndarray, variances: Sequence[float] 
         (…, A, 4) float32, corners, not clipped.
     """
     anchors = corner_to_center(anchors)
-    offsets = as_array("offsets", offsets) * np.asarray(variances, np.float32)
+    offsets = as_array("offsets", offsets) * _variances(variances)
     center = offsets[..., :2] * anchors[..., 2:] + anchors[..., :2]
     half = np.exp(offsets[..., 2:]) * anchors[..., 2:] / 2
     return np.concatenate([center - half, center + half], axis=-1)  # (…, A, 4)
+
+
+def _variances(values: Sequence[float]) -> np.ndarray:
+    if len(values) != 4:
+        raise ValueError(f"variances must be four numbers, got {values!r}")
+    return np.array([_check.number(f"variances[{i}]", value, above=0) for i, value in enumerate(values)], np.float32)
 
 
 def hard_negatives(background: np.ndarray, candidates: np.ndarray, num_negatives: int) -> np.ndarray:
@@ -155,12 +161,16 @@ def multibox_target(
         Targets.
 
     Raises:
-        ValueError: shapes do not fit, a label is wrong (picture, row and value are given), or mining lacks predictions.
+        ValueError: shapes do not fit, an argument is out of range, a label is wrong (picture, row and value are given),
+            or mining lacks predictions.
     """
     anchors = as_array("anchors", anchors)
     anchors = as_array("anchors", anchors[0] if anchors.ndim == 3 and len(anchors) == 1 else anchors, None, 4)
     labels = as_array("labels", labels, None, None, 5)
     N, A = len(labels), len(anchors)
+    _check.number("overlap_threshold", overlap_threshold, at_most=1)
+    _check.number("negative_mining_thresh", negative_mining_thresh, at_least=0, at_most=1)
+    _check.integer("minimum_negative_samples", minimum_negative_samples, at_least=0)
     background, num_classes = None, None
     if negative_mining_ratio is not None:
         _check.number("negative_mining_ratio", negative_mining_ratio, above=0)
