@@ -1,7 +1,7 @@
 """Chapter 18: objects found by SSD
 
 Asks:    which anchor boxes stand at a pixel, which of them learns which object, and how well does a small SSD do?
-Needs:   the embedded pictures and detector, no network, no GPU.  Time: 8 min (--quick 20 s) on two cores.
+Needs:   the embedded pictures and detector, no network, no GPU.  Time: 6 min (--quick 15 s) on two cores.
 Claims:  18.1 18.2 18.3 18.4 18.5 18.6
 """
 
@@ -30,7 +30,7 @@ np.set_printoptions(precision=2, suppress=True)
 opt = chapter.options(
     num_pictures=chapter.option(1000, quick=16, help="of the embedded set, to train on"),
     num_val=chapter.option(100, quick=12, help="of the embedded set, to measure on"),
-    num_epochs=chapter.option(8, quick=2, help="of each of the two trainings"),
+    num_epochs=chapter.option(5, quick=2, help="of each of the two trainings"),
 )
 
 # %% [markdown]

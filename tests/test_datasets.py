@@ -1,5 +1,6 @@
 """What travels with the package: the embedded model is what datasets/README.md says it is."""
 
+import importlib
 import re
 import runpy
 import shlex
@@ -113,6 +114,7 @@ def test_the_detectors_command_made_it(detector, cli, isolated, monkeypatch):
 
     pictures = [drawn.scene("val", i, size=32) for i in range(2)]
     tiny = data.make_set(drawn.CLASSES, [p.picture for p in pictures], [p.labels for p in pictures])
+    importlib.import_module("gluonbook.cli.detection")  # takes the flags' defaults from the real function
     monkeypatch.setattr("gluonbook.data.detection.embedded_detection", lambda: (tiny, tiny))
     monkeypatch.setattr("gluonbook.detection.training.train", look)
     status, _, err = cli(*shlex.split(line)[1:])

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gluonbook import chapter, lyrics
+from gluonbook import chapter, detection, lyrics
 from gluonbook.cli import command
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,3 +94,9 @@ def test_the_perplexity_that_is_told_is_the_model_s():
     assert f"（{best['held_out']:.1f}）" in CHINESE
     assert f"epoch {best['epoch']}, held-out perplexity {best['held_out']:.1f}" in data
     assert f"{best['train']:.1f} (with dropout)" in " ".join(data.split())
+
+
+def test_the_map_that_is_told_is_the_detector_s():
+    last = detection.load_detector(detection.embedded_detector()).history[-1]
+    assert f"mAP@0.5 is {last['voc07']:.2f} by the rule" in README
+    assert f"mAP@0.5 为 {last['voc07']:.2f}" in CHINESE

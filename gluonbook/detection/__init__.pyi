@@ -10,8 +10,6 @@ from .drawing import draw_detections as draw_detections
 from .inference import Detector as Detector
 from .inference import make_detector as make_detector
 from .metrics import mean_ap as mean_ap
-from .nms import multibox_detection as multibox_detection
-from .nms import nms as nms
 from .saved import TrainedDetector as TrainedDetector
 from .saved import embedded_detector as embedded_detector
 from .saved import load_detector as load_detector
@@ -19,6 +17,8 @@ from .saved import save_detector as save_detector
 from .ssd import SSD as SSD
 from .ssd import backbone_ssd as backbone_ssd
 from .ssd import tiny_ssd as tiny_ssd
+from .suppression import multibox_detection as multibox_detection
+from .suppression import nms as nms
 from .targets import decode as decode
 from .targets import encode as encode
 from .targets import match as match

@@ -8,8 +8,8 @@ import numpy as np
 from gluonbook import _check, devices
 from gluonbook._mxnet import nd
 from gluonbook.data.pictures import resize
-from gluonbook.detection.nms import multibox_detection
 from gluonbook.detection.saved import TrainedDetector, build_net
+from gluonbook.detection.suppression import multibox_detection
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255  # of ImageNet, RGB
 STD = np.array([0.229, 0.224, 0.225], np.float32) * 255

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gluonbook._mxnet import load, nd
 from gluonbook.detection import decode, iou, multibox_detection, multibox_prior, nms
-from gluonbook.detection.nms import BLOCK
+from gluonbook.detection.suppression import BLOCK
 
 WHOLE, LEFT, CORNER = [0, 0, 1, 1], [0, 0, 0.5, 1], [0.5, 0.5, 1, 1]  # LEFT's IoU with WHOLE is 1/2, CORNER's is 1/4
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
