@@ -555,9 +555,13 @@ def test_a_damaged_archive_leaves_nothing(isolated):
     folder = isolated / "work" / "data"
     folder.mkdir()
     whole = banana_zip()
-    damaged = bytearray(whole)
-    damaged[200:260] = bytes(60)
-    for content in (b"no archive", whole[:-30], bytes(damaged)):
+    stored, packed = bytearray(whole), io.BytesIO()
+    stored[200:260] = bytes(60)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("readme", "some text " * 20)
+    squeezed = bytearray(packed.getvalue())
+    squeezed[36:46] = b"\xff" * 10  # what follows the header of 30 bytes and the name
+    for content in (b"no archive", whole[:-30], bytes(stored), bytes(squeezed)):
         (folder / "banana-detection.zip").write_bytes(content)
         with pytest.raises(ValueError, match=r"data/banana-detection\.zip cannot be read as a zip archive: "):
             banana()

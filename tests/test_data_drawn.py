@@ -205,9 +205,10 @@ def visible_shares(plain, monkeypatch):
     return shares
 
 
-def test_what_is_in_front_leaves_more_than_half_of_an_object(plain, visible_shares):
-    """A black square as large as the object would hide it; such a one is left out."""
+def test_what_is_in_front_leaves_more_than_half_of_an_object(plain, visible_shares, monkeypatch):
+    """A black square larger than the object would hide it; such a one is left out."""
     plain.occluder = SQUARE
+    monkeypatch.setattr(drawn, "LARGEST", 0.25)  # the square is up to twice as long
     shares = visible_shares(120)
     assert len(shares) > 20
     assert min(shares) > drawn.MIN_VISIBLE * drawn.MIN_INSIDE - 0.05  # of pixels at the edge
