@@ -82,11 +82,12 @@ def add_book(work, anchors, labels, outputs, shapes):
     """Add the book's own functions, where they are installed; they need MXNet's NumPy arrays."""
     try:
         from d2l import mxnet as d2l
-        from mxnet import np as mnp
-        from mxnet import npx
     except ImportError:
         print("d2l is not installed: the book's loops are left out")
         return
+    from gluonbook._mxnet import mx
+
+    mnp, npx = mx.np, mx.npx
 
     def in_numpy(function, *arguments):
         def run():

@@ -945,6 +945,6 @@ def test_samples_show_up_to_six_pictures_with_what_was_found_and_the_truth(here,
     for ax, picture in zip(shown, pictures):
         np.testing.assert_array_equal(ax.images[0].get_array(), picture)
         assert [line.get_linestyle() for line in ax.lines] == ["--", "-", "-", "-"]
-        assert [text.get_text() for text in ax.texts] == ["dog 0.90", "猫 0.75", "dog 0.50"]
+        assert [text.get_text() for text in ax.texts] == ["dog 0.50", "猫 0.75", "dog 0.90"]
     assert not any(ax.axison for ax in figures["samples.png"].axes)
     assert [list(line.get_ydata()) for line in figures["history.png"].axes[0].lines] == [[2.0], [1.0]]

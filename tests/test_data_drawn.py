@@ -88,8 +88,8 @@ def test_boxes_end_at_pixels(scenes):
         np.testing.assert_array_equal(one.labels[:, 1:] * SIZE, np.round(one.labels[:, 1:] * SIZE))
 
 
-def test_there_are_one_to_four_objects_and_each_number_occurs(scenes):
-    assert {len(one.labels) for one in every(scenes)} == {1, 2, 3, 4}
+def test_there_are_one_to_three_objects_and_each_number_occurs(scenes):
+    assert {len(one.labels) for one in every(scenes)} == {1, 2, 3}
 
 
 @pytest.mark.parametrize("split", drawn.SPLITS)
@@ -134,7 +134,7 @@ def test_arguments_out_of_range(arguments, told):
 @pytest.fixture
 def plain(monkeypatch):
     """Pure colours by class before black; what is in front and behind is black too. Returns what may be replaced."""
-    outlines = types.SimpleNamespace(object=DIAMOND, occluder=SQUARE * [0.1, 1])
+    outlines = types.SimpleNamespace(object=DIAMOND, occluder=SQUARE * [0.1, 1], crowded=False)
 
     def colour(i):
         return lambda rng: [(outlines.object, COLOURS[i])]
@@ -187,8 +187,14 @@ def visible_shares(plain, monkeypatch):
     patches, original = [], drawn._patch
 
     def recorded(*arguments):
-        patches.append(original(*arguments))
-        return patches[-1]
+        patch = original(*arguments)
+        if plain.crowded:  # half of the way towards the middle, so that much lies upon much
+            height, width = patch.cover.shape
+            patch = patch._replace(
+                top=(patch.top + (SIZE - height) // 2) // 2, left=(patch.left + (SIZE - width) // 2) // 2
+            )
+        patches.append(patch)
+        return patch
 
     def shares(count):
         found = []
@@ -207,12 +213,12 @@ def visible_shares(plain, monkeypatch):
 
 def test_what_is_in_front_leaves_more_than_half_of_an_object(plain, visible_shares, monkeypatch):
     """A black square larger than the object would hide it; such a one is left out."""
-    plain.occluder = SQUARE
-    monkeypatch.setattr(drawn, "LARGEST", 0.25)  # the square is up to twice as long
-    shares = visible_shares(120)
-    assert len(shares) > 20
-    assert min(shares) > drawn.MIN_VISIBLE * drawn.MIN_INSIDE - 0.05  # of pixels at the edge
-    assert min(shares) < 0.85  # and some are in part hidden
+    plain.occluder, plain.crowded = SQUARE, True
+    monkeypatch.setattr(drawn, "LARGEST", 0.3)  # the square is up to 0.5 long
+    shares = visible_shares(150)
+    assert len(shares) > 40
+    assert min(shares) > drawn.MIN_VISIBLE - 0.05  # of pixels at the edge; all lie inside
+    assert min(shares) < 0.9  # and some are in part hidden
 
 
 def test_objects_leave_more_than_half_of_each_other(plain):
@@ -376,6 +382,7 @@ def test_pasting_across_the_border_equals_a_slow_loop(top, left):
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), min_size=1))
+@settings(deadline=None)
 def test_a_box_around_a_mask_equals_a_slow_loop(places):
     mask = np.zeros((5, 7), bool)
     for y, x in places:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from gluonbook.data import pictures
-from gluonbook.data.pictures import decode_picture, find_pictures, picture_size, read_picture
+from gluonbook.data.pictures import decode_picture, find_pictures, picture_size, read_picture, resize
 
 WITH_FILES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
@@ -355,6 +355,33 @@ def test_bytes_are_decoded_under_the_name_given():
     ):
         with pytest.raises(ValueError, match=message):
             decode_picture(content, "two")
+
+
+# ---- squeezed to a square ----
+
+
+def test_a_smaller_picture_is_the_mean_of_blocks():
+    """4 x 6 pixels to 2 x 2: blocks of 2 x 3."""
+    values = noise(4, 6)
+    expected = values.reshape(2, 2, 2, 3, 3).mean((1, 3))
+    got = resize(values, 2)
+    assert (got.shape, got.dtype) == ((2, 2, 3), np.uint8)
+    assert np.abs(got - expected).max() <= 0.5 + 1e-6
+
+
+def test_a_larger_picture_lies_between_its_pixels():
+    """Two columns to four: centres at 1/8, 3/8, 5/8, 7/8, of which those of the pixels are at 1/4 and 3/4."""
+    values = np.array([[[0, 40, 200], [100, 40, 0]]] * 2, np.uint8)
+    got = resize(values, 4)
+    assert got.shape == (4, 4, 3)
+    assert got[1].tolist() == [[0, 40, 200], [25, 40, 150], [75, 40, 50], [100, 40, 0]]
+
+
+def test_a_picture_of_the_size_stays_and_any_view_of_one_is_taken():
+    values = noise(6, 6)
+    np.testing.assert_array_equal(resize(values, 6), values)
+    np.testing.assert_array_equal(resize(values[:, ::-1], 3), resize(values[:, ::-1].copy(), 3))
+    assert resize(noise(1, 9), 4).shape == resize(noise(9, 1), 4).shape == (4, 4, 3)
 
 
 # ---- which pictures ----

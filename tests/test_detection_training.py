@@ -585,10 +585,9 @@ def batches_slowly(data, size, batch_size, seed, epoch):
         pictures, labels = [], []
         for i in order[start : start + batch_size]:
             learnt = np.array([row for row, hard in zip(data.labels[i], data.difficult[i]) if not hard])
-            picture, rows = augment(
-                data.picture(i), learnt.reshape(-1, 5).astype(np.float32), np.random.default_rng([seed, epoch, i])
-            )
-            pictures.append(resize(picture, size))
+            learnt = learnt.reshape(-1, 5).astype(np.float32)
+            picture, rows = augment(data.picture(i), learnt, np.random.default_rng([seed, epoch, i]), size)
+            pictures.append(picture)
             labels.append(rows)
         yield standardise(pictures), labels
 

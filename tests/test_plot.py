@@ -171,12 +171,13 @@ def test_no_boxes_draw_nothing():
 def test_detections_are_what_was_found_over_the_truth_in_pixels():
     ax = plot.detections(PIXELS, ROWS, CLASSES, TRUTH)
     truth, *found = ax.lines
+    found = found[::-1]  # the best is drawn last, on top
     assert (truth.get_linestyle(), truth.get_color()) == ("--", "white")
     assert points(truth) == [(10, 12), (30, 12), (30, 27), (10, 27), (10, 12)]  # of 40×30 pixels
     assert points(found[0]) == [(10, 15), (30, 15), (30, 30), (10, 30), (10, 15)]
     assert points(found[1]) == [(0, 0), (40, 0), (40, 3), (0, 3), (0, 0)]
     assert [line.get_color() for line in found] == [plot.COLORS[2], plot.COLORS[0]]
-    assert [text.get_text() for text in ax.texts] == ["鱼 0.98", "cat 0.50"]
+    assert [text.get_text() for text in ax.texts] == ["cat 0.50", "鱼 0.98"]
     np.testing.assert_array_equal(ax.images[0].get_array(), PIXELS)
 
 
