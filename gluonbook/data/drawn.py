@@ -74,7 +74,7 @@ def scene(split: str, index: int, seed: int = 0, size: int = SIZE) -> Scene:
 
 
 def dog_scene(height: int = 300, width: int = 400) -> Scene:
-    """Draw a dog that sits on a meadow, the scene of the notes' anchors: its box is about square, 3/4 of the height.
+    """Draw a dog that sits on a meadow, the scene of the notes' anchors: its box is about square, 4/5 of the height.
 
     Args:
         height, width: of the picture, in pixels, at least 32.

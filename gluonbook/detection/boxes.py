@@ -70,18 +70,22 @@ def iou(boxes: Any, others: Any) -> np.ndarray:
         as_array("boxes", as_boxes("boxes", boxes), None, 4),
         as_array("others", as_boxes("others", others), None, 4),
     )
-    return _iou(boxes.T[:, :, None], area(boxes)[:, None], others.T[:, None, :], area(others)[None, :])
+    shares = _iou(boxes.T[:, :, None], area(boxes)[:, None], others.T[:, None, :], area(others)[None, :])
+    return np.nan_to_num(shares, copy=False)
 
 
 def _iou(boxes: np.ndarray, areas: np.ndarray, others: np.ndarray, other_areas: np.ndarray) -> np.ndarray:
-    """Return the IoU of boxes and others that broadcast; the corners come first, (4, …)."""
-    shared, height = (np.minimum(boxes[i + 2], others[i + 2]) - np.maximum(boxes[i], others[i]) for i in (0, 1))
-    np.maximum(shared, 0, out=shared)
+    """Return the IoU of boxes and others that broadcast, nan where both are empty; the corners come first, (4, …)."""
+    shared = np.minimum(boxes[2], others[2])
+    shared -= np.maximum(boxes[0], others[0])
+    height = np.minimum(boxes[3], others[3])
+    height -= np.maximum(boxes[1], others[1])
+    shared = np.maximum(shared, 0, out=shared)
     shared *= np.maximum(height, 0, out=height)
-    union = areas + other_areas
-    union -= shared
-    np.copyto(union, 1, where=union == 0)
-    return np.divide(shared, union, out=shared)
+    np.add(areas, other_areas, out=height)
+    height -= shared  # the union
+    with np.errstate(invalid="ignore"):
+        return np.divide(shared, height, out=shared)
 
 
 def clip(boxes: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ from gluonbook.detection.boxes import _iou, area
 from gluonbook.detection.targets import VARIANCES, decode
 
 BLOCK = 64  # boxes that are settled among themselves at a time
+FEW = 1024  # boxes of all classes that go through together: less to do than class by class, though more to compute
 
 
 def nms(boxes: Any, scores: Any, threshold: float = 0.5, classes: Any = None) -> np.ndarray:
@@ -49,28 +50,33 @@ def nms(boxes: Any, scores: Any, threshold: float = 0.5, classes: Any = None) ->
 
 def _suppress(boxes: np.ndarray, kinds: Optional[np.ndarray], reaches: float) -> np.ndarray:
     """Return which of (A, 4) boxes, best first, stay when IoU that reaches a bound drops; class by class."""
-    if kinds is None:
-        return _suppress_class(boxes, reaches)
+    if kinds is None or len(boxes) <= FEW:
+        return _suppress_blocks(boxes, np.zeros(len(boxes)) if kinds is None else kinds, reaches)
     parts = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
-    kept = [part[_suppress_class(boxes[part], reaches)] for part in parts]
-    return np.sort(np.concatenate(kept)) if kept else np.zeros(0, int)
+    return np.sort(np.concatenate([part[_suppress_blocks(boxes[part], kinds[part], reaches)] for part in parts]))
 
 
-def _suppress_class(boxes: np.ndarray, reaches: float) -> np.ndarray:
-    """Settle the best boxes among themselves, a block at a time; those that stay drop what they overlap further on."""
+def _suppress_blocks(boxes: np.ndarray, kinds: np.ndarray, reaches: float) -> np.ndarray:
+    """Settle the best boxes among themselves, a block at a time; those that stay drop what they overlap further on.
+
+    Only boxes of one class drop each other.
+    """
     corners, areas = np.ascontiguousarray(boxes.T), area(boxes)  # (4, A), (A,)
     left, kept = np.arange(len(boxes)), [np.zeros(0, int)]
     while len(left):
-        head, head_areas = corners[:, :BLOCK, None], areas[:BLOCK, None]
-        overlaps = _iou(head, head_areas, corners[:, None, :BLOCK], areas[:BLOCK]) >= reaches  # (B, B)
+        head, head_areas, head_kinds = corners[:, :BLOCK], areas[:BLOCK], kinds[:BLOCK]
+        overlaps = _iou(head[:, :, None], head_areas[:, None], head[:, None], head_areas) >= reaches  # (B, B)
+        overlaps &= head_kinds[:, None] == head_kinds
         stays = np.ones(len(overlaps), bool)
-        for i in range(len(overlaps)):
+        for i in np.flatnonzero(overlaps.sum(axis=1) > 1):  # each box overlaps itself
             if stays[i]:
                 stays[i + 1 :] &= ~overlaps[i, i + 1 :]
         kept.append(left[:BLOCK][stays])
-        dropped = (_iou(head[:, stays], head_areas[stays], corners[:, None, BLOCK:], areas[BLOCK:]) >= reaches).any(0)
-        rest = np.flatnonzero(~dropped) + BLOCK
-        left, corners, areas = left[rest], corners[:, rest], areas[rest]
+        left, corners, areas, kinds = left[BLOCK:], corners[:, BLOCK:], areas[BLOCK:], kinds[BLOCK:]
+        dropped = _iou(head[:, stays, None], head_areas[stays, None], corners[:, None], areas) >= reaches  # (k, rest)
+        dropped &= head_kinds[stays, None] == kinds
+        rest = np.flatnonzero(~dropped.any(axis=0))
+        left, corners, areas, kinds = left[rest], corners[:, rest], areas[rest], kinds[rest]
     return np.concatenate(kept)
 
 
@@ -120,14 +126,17 @@ def multibox_detection(
     _check.number("nms_threshold", nms_threshold, above=0, at_most=1)
     topk = A if nms_topk is None else _check.integer("nms_topk", nms_topk, at_least=1)
 
-    kinds, scores = cls_probs[:, 1:].argmax(axis=1), cls_probs[:, 1:].max(axis=1)  # (N, A) each
+    scores = cls_probs[:, 1:].max(axis=1)  # (N, A)
     found = np.full((N, A, 6), -1, np.float32)
     for n in range(N):
         candidates = np.flatnonzero(scores[n] >= threshold)
         order = candidates[np.argsort(-scores[n, candidates], kind="stable")][:topk]
+        kinds = cls_probs[n, 1:, order].argmax(
+            axis=1
+        )  # (k,): NumPy's argmax of all anchors would take most of the time
         boxes = decode(anchors[order], box_preds[n, order], variances)  # (k, 4)
         boxes = boxes.clip(0, 1) if clip else boxes
-        kept = _suppress(boxes, None if force_suppress else kinds[n, order], float(np.float32(nms_threshold)))
+        kept = _suppress(boxes, None if force_suppress else kinds, float(np.float32(nms_threshold)))
         rows = order[kept]
-        found[n, : len(rows)] = np.column_stack([kinds[n, rows], scores[n, rows], boxes[kept]])
+        found[n, : len(rows)] = np.column_stack([kinds[kept], scores[n, rows], boxes[kept]])
     return found
