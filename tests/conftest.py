@@ -9,6 +9,7 @@ import os
 
 import pytest
 
+from gluonbook import training
 from gluonbook.cli import main
 
 os.environ.setdefault("MPLBACKEND", "agg")  # no test opens a window
@@ -39,3 +40,21 @@ def cli(capsys):
         return status or 0, output.out, output.err
 
     return run
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Call it with an epoch and a batch: there the next training gets a Ctrl-C; later trainings run through."""
+
+    def at(epoch, batch=1):
+        add = training.LossGuard.add
+
+        def interrupting(guard, loss):
+            add(guard, loss)
+            if guard.epoch == epoch and len(guard.losses) == batch - 1:
+                monkeypatch.setattr(training.LossGuard, "add", add)
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(training.LossGuard, "add", interrupting)
+
+    return at

@@ -854,24 +854,6 @@ def test_train_refuses_to_overwrite_another_training(trained, cli):
     assert err.startswith("gluonbook: m holds another training: give another folder (--out)")
 
 
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Call it with an epoch: there the next training gets a Ctrl-C."""
-
-    def at(epoch):
-        add = shared.LossGuard.add
-
-        def interrupting(guard, loss):
-            add(guard, loss)
-            if guard.epoch == epoch:
-                monkeypatch.setattr(shared.LossGuard, "add", add)
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(shared.LossGuard, "add", interrupting)
-
-    return at
-
-
 def test_ctrl_c_says_how_to_go_on_and_the_command_does(data, cli, interrupt, quick):
     os.rename("data", "my data")
     interrupt(2)

@@ -15,7 +15,6 @@ import zipfile
 import click
 import pytest
 
-from gluonbook import training as shared
 from gluonbook.cli import lyrics, main
 from gluonbook.data import embedded_songs
 from gluonbook.lyrics import Vocabulary, evaluate_text, generation, load_model, save_model, training
@@ -49,24 +48,6 @@ def model(here, made):
     """``here`` with that model in the folder ``model``."""
     save_model(here / "model", made)
     return made
-
-
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Call it with an epoch: there the next training gets a Ctrl-C."""
-
-    def at(epoch):
-        add = shared.LossGuard.add
-
-        def interrupting(guard, loss):
-            add(guard, loss)
-            if guard.epoch == epoch:
-                monkeypatch.setattr(shared.LossGuard, "add", add)
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(shared.LossGuard, "add", interrupting)
-
-    return at
 
 
 def last_line(text):

@@ -59,24 +59,6 @@ def assert_same_model(ours, theirs):
         np.testing.assert_array_equal(weight, theirs.weights[name])
 
 
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Call it with an epoch and a batch: there the next training gets a Ctrl-C; later trainings run through."""
-
-    def at(epoch, batch):
-        add = shared.LossGuard.add
-
-        def interrupting(guard, loss):
-            add(guard, loss)
-            if guard.epoch == epoch and len(guard.losses) == batch - 1:
-                monkeypatch.setattr(shared.LossGuard, "add", add)
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(shared.LossGuard, "add", interrupting)
-
-    return at
-
-
 def train_interrupted(interrupt, out, epoch, batch=2, **settings):
     interrupt(epoch, batch)
     with pytest.raises(KeyboardInterrupt):

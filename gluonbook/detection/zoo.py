@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def pretrained_detector(name: str, device: Any = "auto", root: Any = MODELS_FOLD
     name, device, root = name.lower(), devices.device(device), _weights_folder(root)
     gluoncv = _mxnet.gluoncv()
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # it prints what it downloads
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():  # it prints what it downloads
+            warnings.filterwarnings("ignore", "Cannot decide type")  # MXNet's, of every network on a backbone
             net = gluoncv.model_zoo.get_model(name, pretrained=True, root=str(root), ctx=device)
     except Exception as error:  # gluoncv, requests and urllib3 each raise their own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
