@@ -54,12 +54,15 @@ setup(
         "lazy_loader>=0.4",
         "pooch>=1.8",
         "tqdm>=4.60",
+        "psutil>=5.9",
+        "safetensors>=0.4",
         'setuptools; python_version >= "3.12"',  # MXNet imports distutils, which it provides
     ],
     extras_require={
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
         "d2l": [D2L],
+        "bench": ["torch>=2"],
         "dev": ["build", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "setuptools", "wheel"],
     },
     entry_points={"console_scripts": ["gluonbook = gluonbook.cli:main"]},

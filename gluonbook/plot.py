@@ -217,6 +217,31 @@ def detector_history(history: Sequence[Mapping[str, Any]], axes_pair: Any = None
     return left, right
 
 
+def transfer_losses(history: Sequence[Mapping[str, Any]], ax: Any = None) -> Any:
+    """Draw the losses of a style transfer over its steps, on a logarithmic scale; lines divide the stages.
+
+    Args:
+        history: dicts with ``stage``, ``content``, ``style`` and ``tv``, one a step.
+        ax: where; None makes a figure.
+
+    Returns:
+        the Axes.
+    """
+    ax = axes(ax)
+    steps = range(1, len(history) + 1)
+    names = {"content": "content", "style": "style", "tv": "total variation"}
+    for color, (key, label) in zip(COLORS, names.items()):
+        values = [entry[key] for entry in history]
+        if any(value > 0 for value in values):  # a loss whose weight is 0 has no logarithm
+            ax.semilogy(steps, values, color=color, label=label)
+    for step in steps[1:]:
+        if history[step - 1]["stage"] != history[step - 2]["stage"]:
+            ax.axvline(step - 0.5, color=MUTED, linewidth=0.8)
+    ax.set(xlabel="step", ylabel="loss, with its weight")
+    ax.legend()
+    return ax
+
+
 def save(fig: Any, path: _files.PathLike) -> None:
     """Write a figure to a file whose name says the format, whole or not at all."""
     with _files.replacing(path) as neighbour:

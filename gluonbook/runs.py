@@ -62,7 +62,7 @@ def check_resumable(folder: Any, info: dict[str, Any], recipe: dict[str, Any], d
     ]
     if changed:
         raise ValueError(f"the checkpoint in {folder} was made with other settings: {'; '.join(changed)}")
-    if recipe["num_epochs"] < info["epoch"]:
+    if recipe.get("num_epochs", math.inf) < info["epoch"]:
         raise ValueError(
             f"num_epochs must be at least {info['epoch']}, which the checkpoint has; got {recipe['num_epochs']}"
         )

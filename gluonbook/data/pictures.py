@@ -4,7 +4,7 @@ import glob
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
@@ -68,15 +68,24 @@ def picture_size(path: _files.PathLike) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def resize(picture: np.ndarray, size: int) -> np.ndarray:
-    """Return a picture squeezed to a square, (size, size, 3) uint8."""
+def resize(picture: np.ndarray, size: Union[int, tuple[int, int]]) -> np.ndarray:
+    """Return a picture at another size, squeezed or stretched to it.
+
+    Args:
+        picture: (H', W', …), uint8 or float32.
+        size: (H, W) in pixels; one number is a square's side.
+
+    Returns:
+        (H, W, …) of the picture's dtype.
+    """
     import cv2
 
-    if picture.shape[:2] == (size, size):
+    height, width = (size, size) if isinstance(size, int) else size
+    if picture.shape[:2] == (height, width):
         return picture
-    smaller = picture.shape[0] * picture.shape[1] > size * size
+    smaller = picture.shape[0] * picture.shape[1] > height * width
     squeezed = cv2.resize(
-        np.ascontiguousarray(picture), (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     )
     return np.asarray(squeezed)
 

@@ -13,8 +13,12 @@ from gluonbook._mxnet import gluon, nd
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet's photographs, RGB, from 0 to 1
 STD = np.array([0.229, 0.224, 0.225], np.float32)
+LEAST_SIDE = 48  # pixels of the smallest picture: three positions of the coarsest layers
 
-CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # a block (Simonyan & Zisserman 2015, table 1: D, E)
+CONVOLUTIONS = {
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}  # a block (Simonyan & Zisserman 2015, table 1: D, E)
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_LAYERS = {"vgg16": ("conv4_3",), "vgg19": ("conv4_4",)}
 
@@ -40,7 +44,6 @@ class Features(NamedTuple):
         style: weights of the style layers, by name.
         relative: whether a layer's losses are divided by the mean square of what they are compared with.
         weights: that make a good picture.
-        least_side: pixels of the smallest picture.
     """
 
     net: Any
@@ -51,7 +54,6 @@ class Features(NamedTuple):
     style: Mapping[str, float]
     relative: bool
     weights: Weights
-    least_side: int
 
 
 def standardise(picture: np.ndarray) -> np.ndarray:
@@ -147,7 +149,6 @@ def vgg_features(
         equal(style, 1.0),
         relative=False,
         weights=Weights(1.0, 1e3, 10.0),
-        least_side=2 * max(strides),
     )
 
 

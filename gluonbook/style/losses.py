@@ -1,4 +1,4 @@
-"""The losses of style transfer, each a small differentiable piece; the formula is their weighted sum (Gatys et al. 2016).
+"""The losses of style transfer: small differentiable pieces, whose weighted sum is the formula (Gatys et al. 2016).
 
 Letters: N pictures, C channels of a layer, H and W its height and width.
 """

@@ -1,4 +1,4 @@
-"""What a transfer minimises, with its gradient: at once, or tile by tile where a picture's features do not fit in memory.
+"""What a transfer minimises, with its gradient: at once, or tile by tile where that needs too much memory.
 
 The losses need the features of a whole picture only through its Gram matrices. So tiles are gone over twice: first
 their products are summed to the Gram matrices, then the derivative by these is carried back through each tile. A tile
@@ -124,7 +124,8 @@ def make_objective(
     for layer, target in _layer_outputs(features, nd.array(content, ctx=device), tile).items():
         weight = weights.content * features.content[layer] / _scale(features, target)
         content_terms.append(ContentTerm(layer, target, weight))
-    measures, style_terms = [], []
+    measures: list[Measure] = []
+    style_terms = []
     total = sum(style.weight for style in styles)
     shared: dict[Any, int] = {}  # the first measure without a mask: several styles compare the same Gram matrices
     for number, style in enumerate(styles):
@@ -154,7 +155,7 @@ def evaluate(objective: Objective, x: np.ndarray) -> tuple[Losses, np.ndarray]:
     X = nd.array(x, ctx=objective.device)
     X.attach_grad()
     if objective.tile is not None:
-        return _evaluate_tiles(objective, X)
+        return _evaluate_tiles(objective, X, objective.tile)
     with autograd.record():
         outputs = _named(objective.features, X)
         content = _sum(term.weight * content_loss(outputs[term.layer], term.target) for term in objective.content)
@@ -166,9 +167,9 @@ def evaluate(objective: Objective, x: np.ndarray) -> tuple[Losses, np.ndarray]:
     return Losses(*(float(part.asscalar()) for part in (content, style, tv))), X.grad.asnumpy()
 
 
-def _evaluate_tiles(objective: Objective, X: Any) -> tuple[Losses, np.ndarray]:
+def _evaluate_tiles(objective: Objective, X: Any, side: int) -> tuple[Losses, np.ndarray]:
     features, measures = objective.features, objective.measures
-    grams = _grams(features, X, measures, objective.tile)
+    grams = _grams(features, X, measures, side)
     for matrix in grams:
         matrix.attach_grad()
     with autograd.record():
@@ -178,7 +179,7 @@ def _evaluate_tiles(objective: Objective, X: Any) -> tuple[Losses, np.ndarray]:
     total.backward()
     gradient, content = X.grad.asnumpy(), 0.0
     shapes = layer_shapes(features, *X.shape[2:])
-    for tile in _tiles(features, X, objective.tile):
+    for tile in _tiles(features, X, side):
         place = (..., slice(*tile.outer_rows), slice(*tile.outer_columns))
         part = X[place].copy()
         part.attach_grad()
@@ -241,7 +242,8 @@ def tiles(height: int, width: int, side: int, margin: int, stride: int) -> list[
 
 
 def _tiles(features: Features, X: Any, side: int) -> list[Tile]:
-    return tiles(*X.shape[2:], side, features.margin, max(features.strides))
+    height, width = X.shape[2:]
+    return tiles(height, width, side, features.margin, max(features.strides))
 
 
 def _named(features: Features, X: Any) -> dict[str, Any]:

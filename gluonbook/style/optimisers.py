@@ -1,5 +1,8 @@
-"""Optimisers of one picture. Each keeps its whole state as arrays and numbers, so that a stopped run goes on to the same
-picture; SciPy's L-BFGS cannot be stopped and taken up again."""
+"""Optimisers of one picture.
+
+Each has its whole state as arrays and numbers, so that a stopped run goes on to the same picture; SciPy's L-BFGS cannot
+be stopped and taken up again. A step replaces its arrays and changes none, so a state that was taken stays as it was.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +17,7 @@ SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Nocedal & Wr
 LEAST_CURVATURE = 1e-8  # of a pair, as the cosine between step and change of the gradient
 ROUNDING = 1e-6  # relative error of a value that was summed in float32
 MAX_TRIES = 12  # of a line search
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 
 
 class LBFGS:
@@ -90,6 +94,44 @@ class LBFGS:
         self.x, self.gradient, self.value = arrays["x"], arrays["gradient"], numbers["value"]
         self.steps = [arrays[f"step:{i}"] for i in range(numbers["pairs"])]
         self.changes = [arrays[f"change:{i}"] for i in range(numbers["pairs"])]
+
+
+class Adam:
+    """Adam by the book's schedule: the rate falls to a tenth every so many steps (Kingma & Ba 2015, algorithm 1).
+
+    Args:
+        x: float32 of any shape, where to start.
+        lr: the first learning rate.
+        drop_every: steps after which it falls to a tenth.
+
+    Attributes:
+        x: the current point.
+    """
+
+    def __init__(self, x: np.ndarray, lr: float = 0.01, drop_every: int = 200) -> None:
+        self.x = np.array(x, np.float32)
+        self.lr, self.drop_every = lr, drop_every
+        self.mean, self.square, self.count = np.zeros_like(self.x), np.zeros_like(self.x), 0
+
+    def step(self, evaluate: Evaluate) -> bool:
+        """Take one step; return True, for Adam never knows that it has arrived."""
+        _, gradient = evaluate(self.x)
+        lr = self.lr * 0.1 ** (self.count // self.drop_every)
+        self.count += 1
+        self.mean = self.mean + np.float32(1 - BETA1) * (gradient - self.mean)
+        self.square = self.square + np.float32(1 - BETA2) * (gradient * gradient - self.square)
+        size = lr * (1 - BETA2**self.count) ** 0.5 / (1 - BETA1**self.count)
+        self.x = self.x - np.float32(size) * self.mean / (np.sqrt(self.square) + np.float32(EPSILON))
+        return True
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return what ``restore`` takes: arrays by name, and numbers."""
+        return {"x": self.x, "mean": self.mean, "square": self.square}, {"count": self.count}
+
+    def restore(self, arrays: dict[str, np.ndarray], numbers: dict[str, Any]) -> None:
+        """Take up a state again."""
+        self.x, self.mean, self.square = arrays["x"], arrays["mean"], arrays["square"]
+        self.count = numbers["count"]
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> float:

@@ -13,10 +13,11 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from gluonbook import _check
 from gluonbook._mxnet import gluon, nd
-from gluonbook.style.features import Features, Weights
+from gluonbook.style.features import LEAST_SIDE, Features, Weights
 
 SIZE = 7  # pixels of a filter's side
 NUM_FILTERS, NUM_SUMS, NUM_CONTENT = 48, 64, 32
@@ -45,9 +46,8 @@ def random_features(height: int, width: int, seed: int, device: Any) -> Features
     Raises:
         ValueError: the seed is below 0, or the picture is too small.
     """
-    least = 2 * COARSEST_ROWS
-    _check.integer("height", height, at_least=least)
-    _check.integer("width", width, at_least=least)
+    _check.integer("height", height, at_least=LEAST_SIDE)
+    _check.integer("width", width, at_least=LEAST_SIDE)
     num_levels = num_levels_of(height, width)
     net = _pyramid(num_levels, _draw(_check.integer("seed", seed, at_least=0)))
     net.collect_params().reset_ctx(device)
@@ -64,8 +64,7 @@ def random_features(height: int, width: int, seed: int, device: Any) -> Features
         {grey: 1.0},
         dict.fromkeys(style, 1.0 / len(style)),
         relative=True,
-        weights=Weights(0.5, 10.0, 0.1),
-        least_side=least,
+        weights=Weights(1.0, 200.0, 0.05),
     )
 
 
@@ -118,7 +117,7 @@ def _draw(seed: int) -> _Drawn:
 
 def _photograph_like(rng: np.random.Generator, height: int = 256, width: int = 384) -> np.ndarray:
     """Return (1, 3, height, width) noise with a 1/f spectrum, mostly grey, of deviation 1."""
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequency: np.ndarray = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))  # type: ignore[call-overload]
     frequency[0, 0] = 1
     spectrum = np.fft.rfft2(rng.standard_normal((3, height, width))) / frequency
     spectrum[:, 0, 0] = 0
@@ -130,10 +129,9 @@ def _photograph_like(rng: np.random.Generator, height: int = 256, width: int = 3
 
 def _whitening(noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the inverse root of the covariance of the noise's patches, (3·SIZE², 3·SIZE²)."""
-    windows = np.lib.stride_tricks.sliding_window_view(noise[0], (SIZE, SIZE), (1, 2))  # (3, H', W', SIZE, SIZE)
-    rows = rng.integers(0, windows.shape[1], NUM_PATCHES)
-    columns = rng.integers(0, windows.shape[2], NUM_PATCHES)
-    patches = windows[:, rows, columns].transpose(1, 0, 2, 3).reshape(NUM_PATCHES, -1)
+    windows = sliding_window_view(noise[0], (3, SIZE, SIZE))[0]  # (H', W', 3, SIZE, SIZE)
+    rows, columns = (rng.integers(0, length, NUM_PATCHES) for length in windows.shape[:2])
+    patches = windows[rows, columns].reshape(NUM_PATCHES, -1)  # (NUM_PATCHES, 3·SIZE²)
     variances, directions = np.linalg.eigh(np.cov(patches.T.astype(np.float64)))
     return directions * (variances + FLATTEST * variances.max()) ** -0.5 @ directions.T
 
@@ -154,9 +152,8 @@ def _pyramid(num_levels: int, drawn: _Drawn) -> Any:
     nn = gluon.nn
 
     def conv(kernels: np.ndarray, biases: Any = None, **how: Any) -> Any:
-        layer = nn.Conv2D(
-            len(kernels), kernels.shape[2:], in_channels=3 if how else kernels.shape[1], use_bias=biases is not None, **how
-        )
+        how.update(in_channels=how.get("groups", 1) * kernels.shape[1], use_bias=biases is not None)
+        layer = nn.Conv2D(len(kernels), kernels.shape[2:], **how)
         layer.initialize()
         layer.weight.set_data(nd.array(kernels))
         if biases is not None:
@@ -167,7 +164,7 @@ def _pyramid(num_levels: int, drawn: _Drawn) -> Any:
     class Pyramid(gluon.HybridBlock):
         def __init__(self) -> None:
             super().__init__()
-            self.wide, self.narrow, self.by_two = nn.ReflectionPad2D(SIZE // 2), nn.ReflectionPad2D(1), nn.ReflectionPad2D(2)
+            self.wide, self.narrow, self.by_two = (nn.ReflectionPad2D(reach) for reach in (SIZE // 2, 1, 2))
             self.filters = conv(drawn.filters, drawn.filter_biases)
             self.sums = conv(drawn.sums, drawn.sum_biases)
             self.grey = conv(drawn.grey)

@@ -1,0 +1,282 @@
+"""``gluonbook stylize``."""
+
+import json
+import re
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Optional
+
+import click
+import numpy as np
+
+from gluonbook import runs
+from gluonbook.cli._shared import Flags, flags, take_saved
+from gluonbook.data.pictures import WHITE, find_pictures, read_picture
+from gluonbook.style import pictures, sheets, transfer
+
+SOME_FAILED = 1
+FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+SMALLER = 4  # times: the first stage of --size, as in the notes
+SHEET = "contact_sheet.png"
+
+
+class Sizes(click.ParamType):
+    """``300x200`` or several with commas, as (width, height) in pixels."""
+
+    name = "WxH[,WxH…]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        parts = value.split(",")
+        found = [re.fullmatch(r"\s*([0-9]+)[xX×]([0-9]+)\s*", part) for part in parts]
+        if not all(found):
+            self.fail(f"expected WIDTHxHEIGHT such as 1200x800, got {value!r}", param, ctx)
+        return [(int(match[1]), int(match[2])) for match in found if match]
+
+
+class Counts(click.ParamType):
+    """``80`` or several with commas."""
+
+    name = "N[,N…]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return [int(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"expected a whole number, or several with commas, got {value!r}", param, ctx)
+
+
+class Colour(click.ParamType):
+    """``#rrggbb``, or a name that Pillow knows."""
+
+    name = "COLOUR"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        from PIL import ImageColor
+
+        if not isinstance(value, str):
+            return value
+        try:
+            return ImageColor.getrgb(value)[:3]
+        except ValueError:
+            self.fail(f"expected a colour such as white or #f4ecd8, got {value!r}", param, ctx)
+
+
+STYLIZE_FLAGS: Flags = {
+    "stages": ("--stages", Sizes(), "Sizes from coarse to fine; the content is fitted into each."),
+    "features": ("--features", str, "random, vgg19, vgg16, or a FILE of such weights."),
+    "content_weight": ("--content-weight", float, "Of the content loss; what suits the features if not given."),
+    "style_weight": ("--style-weight", float, "Of the style loss."),
+    "tv_weight": ("--tv-weight", float, "Of the total variation: more is smoother."),
+    "steps": ("--steps", Counts(), "Steps of each stage, or one number for all."),
+    "optimizer": ("--optimizer", click.Choice(list(transfer.OPTIMIZERS)), "L-BFGS, or Adam with the book's settings."),
+    "keep_colors": ("--keep-colors", None, "The style changes luminance only."),
+    "stretch": ("--stretch", None, "Take the sizes exactly, whatever the content's aspect ratio."),
+    "preview_every": ("--preview-every", int, "Steps between previews, which are checkpoints too; 0 for none."),
+    "seed": ("--seed", int, "Of the random filters."),
+    "device": ("--device", str, "auto, cpu, gpu(0)."),
+    "gif": ("--gif", click.Path(dir_okay=False), "Write the way from content to result."),
+    "resume": ("--resume", None, "Go on with what was stopped, with its settings."),
+}
+
+
+@click.command()
+@click.argument("content")
+@click.argument("style")
+@click.option("-o", "--out", required=True, type=click.Path(), help="Picture to write; a folder for several.")
+@click.option("--size", type=Sizes(), help="Of the result: two stages, the first four times smaller.")
+@flags(transfer.stylize, STYLIZE_FLAGS)
+@click.option("--blend", multiple=True, metavar="PICTURE[:WEIGHT]", help="A further style; may be repeated.")
+@click.option(
+    "--mask", "masks", multiple=True, help="Where STYLE acts (white), then each --blend; the last one takes the rest."
+)
+@click.option("--background", type=Colour(), default="white", show_default=True, help="Under transparent pictures.")
+@click.pass_context
+def stylize(
+    context: click.Context, content: str, style: str, out: str, size: Any, blend: tuple[str, ...],
+    masks: tuple[str, ...], background: Any, resume: bool, gif: Optional[str], **settings: Any,
+) -> int:  # fmt: skip
+    """Give CONTENT the style of STYLE: two pictures, or folders of them for every content in every style.
+
+    Writes the picture, with its settings inside where it is a PNG, and NAME.losses.png beside it; of folders, a contact
+    sheet, too.
+    """
+    if size is not None:
+        if context.get_parameter_source("stages") == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("give --size or --stages, not both")
+        settings["stages"] = _stages(size)
+    contents, styles = find_pictures([content]), find_pictures([style])
+    if len(contents) * len(styles) == 1 and not Path(content).is_dir() and not Path(style).is_dir():
+        path = Path(out)
+        _check_out(path, [*contents, *styles, *(Path(_split(entry)[0]) for entry in blend), *map(Path, masks)])
+        if resume and (folder := transfer.run_folder(path)).is_dir():
+            take_saved(context, settings, runs.saved_recipe(folder))
+        sources = read_styles(styles[0], blend, masks, background)
+        _one(read_picture(contents[0], background), sources, path, resume, gif, settings, sys.argv[1:])
+        return 0
+    if blend or masks or gif:
+        raise click.UsageError("--blend, --mask and --gif go with one content and one style, not with folders")
+    given = {name for name in settings if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
+    return _all(contents, styles, Path(out), resume, background, settings, given | ({"stages"} if size else set()))
+
+
+def _stages(size: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    if len(size) != 1:
+        raise click.UsageError("--size is one size; several are --stages")
+    (width, height), smaller = size[0], (size[0][0] // SMALLER, size[0][1] // SMALLER)
+    return [smaller, (width, height)] if min(smaller) >= transfer.LEAST_SIDE else [(width, height)]
+
+
+def _check_out(path: Path, read: Sequence[Path]) -> None:
+    if path.suffix.lower() not in FORMATS:
+        raise click.UsageError(f"{path} must end in one of {', '.join(FORMATS)}")
+    for other in read:
+        if other.exists() and path.resolve() == other.resolve():
+            raise click.UsageError(f"{path} would overwrite a picture that is read: give another place (-o)")
+
+
+def read_styles(
+    style: Path, blend: Sequence[str], masks: Sequence[str], background: tuple[int, int, int] = WHITE
+) -> list[transfer.StylePicture]:
+    """Read the styles of a transfer and where each acts.
+
+    Args:
+        style: the first picture.
+        blend: further ones, ``"PICTURE"`` or ``"PICTURE:WEIGHT"``; the first has weight 1.
+        masks: grey pictures, white where a style acts: none, one a style, or one fewer: the last style takes the rest.
+        background: RGB under transparent pictures.
+
+    Raises:
+        ValueError: there is another number of masks, they differ in size, or a picture cannot be read.
+    """
+    places = [(str(style), 1.0), *map(_split, blend)]
+    regions = [read_picture(mask, (0, 0, 0)).mean(2).round().astype(np.uint8) for mask in masks]
+    if len({region.shape for region in regions}) > 1:
+        raise ValueError(f"masks must be of one size, got {' and '.join(sorted({str(r.shape) for r in regions}))}")
+    if regions and len(regions) == len(places) - 1:
+        covered = np.sum([region.astype(int) for region in regions], axis=0).clip(0, 255)
+        regions.append((255 - covered).astype(np.uint8))
+    if regions and len(regions) != len(places):
+        raise ValueError(f"{len(places)} styles take {len(places)} masks or one fewer, got {len(masks)}")
+    regions = regions or [None] * len(places)
+    return [
+        transfer.StylePicture(read_picture(place, background), weight, mask)
+        for (place, weight), mask in zip(places, regions)
+    ]
+
+
+def _split(entry: str) -> tuple[str, float]:
+    """Take PICTURE:WEIGHT apart; a name may hold colons itself."""
+    place, colon, weight = entry.rpartition(":")
+    try:
+        return (place, float(weight)) if colon else (entry, 1.0)
+    except ValueError:
+        return entry, 1.0
+
+
+def _one(
+    content: np.ndarray, styles: list[transfer.StylePicture], out: Path, resume: bool, gif: Optional[str],
+    settings: dict[str, Any], command: Sequence[str],
+) -> transfer.Stylized:  # fmt: skip
+    start = time.perf_counter()
+    try:
+        result = transfer.stylize(
+            content, styles, out, resume=resume, gif=gif, progress=True, tell=click.echo, **settings
+        )
+    except KeyboardInterrupt:
+        again = shlex.join(["gluonbook", *(word for word in command if word != "--resume"), "--resume"])
+        click.echo(f"\nstopped; the picture so far is {out}. Go on with: {again}", err=True)
+        raise
+    figure = write_losses(result.history, out)
+    height, width = result.picture.shape[:2]
+    losses = ", ".join(f"{name} {value:.3g}" for name, value in result.settings["losses"].items())
+    click.echo(f"{width}x{height} in {time.perf_counter() - start:.1f} s; losses: {losses}")
+    for path in (out, figure, *([Path(gif)] if gif else [])):
+        click.echo(f"  {path}")
+    return result
+
+
+def write_losses(history: Sequence[dict[str, Any]], out: Path) -> Path:
+    """Write the figure of a transfer's losses beside its picture and return its path."""
+    import matplotlib
+
+    from gluonbook import plot
+
+    matplotlib.use("agg")
+    path = out.with_suffix(".losses.png")
+    ax = plot.transfer_losses(history)
+    plot.save(ax.figure, path)
+    return path
+
+
+def _all(
+    contents: Sequence[Path], styles: Sequence[Path], out: Path, resume: bool, background: Any,
+    settings: dict[str, Any], given: set[str],
+) -> int:  # fmt: skip
+    """Write every content in every style and a contact sheet; what cannot be read is told, and the others go on."""
+    if out.suffix.lower() in FORMATS:
+        raise click.UsageError(f"{out} is a file's name: {len(contents) * len(styles)} pictures need a folder (-o)")
+    read = {path: _readable(path, background) for path in (*contents, *styles)}
+    targets = dict(zip(product(contents, styles), _targets(contents, styles, out)))
+    results = {}
+    for (content, style), path in targets.items():
+        first, second = read[content], read[style]
+        if first is None or second is None:
+            continue
+        _check_out(path, list(read))
+        if resume and _is_finished(path, settings, given):
+            click.echo(f"{path} is finished")
+            results[content, style] = read_picture(path)
+            continue
+        click.echo(f"{content} in the style of {style}")
+        going_on = resume and transfer.run_folder(path).is_dir()
+        try:
+            sources = [transfer.StylePicture(second)]
+            results[content, style] = _one(first, sources, path, going_on, None, settings, sys.argv[1:]).picture
+        except (ValueError, ArithmeticError, MemoryError) as error:
+            click.echo(f"gluonbook: {path}: {error}", err=True)
+    sheet = sheets.contact_sheet(
+        [read[path] for path in contents],
+        [read[path] for path in styles],
+        {(contents.index(content), styles.index(style)): picture for (content, style), picture in results.items()},
+    )
+    pictures.write_picture(out / SHEET, sheet, {})
+    failed = len(targets) - len(results)
+    click.echo(f"{len(results)} of {len(targets)} pictures made, {failed} failed\n  {out / SHEET}")
+    if not results:
+        return 2
+    return SOME_FAILED if failed else 0
+
+
+def _readable(path: Path, background: Any) -> Optional[np.ndarray]:
+    try:
+        return read_picture(path, background)
+    except (ValueError, OSError) as error:
+        click.echo(f"gluonbook: {error}", err=True)
+        return None
+
+
+def _targets(contents: Sequence[Path], styles: Sequence[Path], out: Path) -> list[Path]:
+    """Name a picture of each content in each style; of two alike the second gets a number."""
+    names: list[str] = []
+    for content, style in product(contents, styles):
+        name = wanted = f"{content.stem}-{style.stem}"
+        number = 2
+        while name.lower() in [taken.lower() for taken in names]:
+            name, number = f"{wanted}-{number}", number + 1
+        names.append(name)
+    return [out / f"{name}.png" for name in names]
+
+
+def _is_finished(path: Path, settings: dict[str, Any], given: set[str]) -> bool:
+    """Say whether a picture was made with the settings that were given."""
+    made = pictures.read_settings(path)
+    same = all(made.get(name) == json.loads(json.dumps(settings[name])) for name in given if name in transfer.RECIPE)
+    return bool(made.get("finished")) and same
