@@ -77,7 +77,7 @@ def test_metadata_refuses_other_pythons_and_has_the_extras(wheel):
     (name,) = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("METADATA")]
     metadata = message_from_string(zipfile.ZipFile(wheel).read(name).decode())
     assert set(metadata["Requires-Python"].split(",")) == {">=3.9", "<3.13"}
-    assert set(metadata.get_all("Provides-Extra")) == {"cpu", "cu112", "d2l", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"bench", "cpu", "cu112", "d2l", "dev"}
     needed = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert {"gluoncv", "matplotlib", "jieba", "numpy"} <= {re.match(r"[\w-]+", line)[0] for line in needed}
     assert not [line for line in needed if line.startswith("mxnet")]
@@ -93,7 +93,9 @@ def test_public_names_are_the_stub_s_and_each_has_a_docstring():
     assert [name for name in names if not getattr(gluonbook, name).__doc__] == []
 
 
-@pytest.mark.parametrize("package", ["gluonbook", "gluonbook.data", "gluonbook.detection", "gluonbook.lyrics"])
+@pytest.mark.parametrize(
+    "package", ["gluonbook", "gluonbook.data", "gluonbook.detection", "gluonbook.lyrics", "gluonbook.style", "gluonbook.weights"]
+)
 def test_no_public_name_is_that_of_a_module_that_would_hide_it(package):
     """Importing ``package.name`` sets the package's attribute to the module: a function of that name would be gone."""
     module = importlib.import_module(package)

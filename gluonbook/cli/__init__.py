@@ -14,6 +14,8 @@ COMMANDS = {
     "lyrics": ("gluonbook.cli.lyrics", "lyrics", "Train on song lyrics, write new ones, measure a model."),
     "detect": ("gluonbook.cli.detection", "detect", "Find objects in PICTUREs: files, folders or globs."),
     "detect-train": ("gluonbook.cli.detection", "detect_train", "Train a detector on DATA."),
+    "weights": ("gluonbook.cli.weights", "weights", "List, fetch and convert the ImageNet weights of VGG networks."),
+    "stylize": ("gluonbook.cli.style", "stylize", "Give CONTENT the style of STYLE: two pictures in, a third one out."),
     "chapters": ("gluonbook.cli.chapters", "chapters", "List the chapters: number, title, question, time."),
     "run": ("gluonbook.cli.chapters", "run", "Run a chapter by its number."),
     "env": ("gluonbook.cli.env", "env", "Print what a bug report needs."),

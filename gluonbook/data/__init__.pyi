@@ -11,6 +11,7 @@ from .fetch import Dataset as Dataset
 from .fetch import find as find
 from .pictures import find_pictures as find_pictures
 from .pictures import read_picture as read_picture
+from .pictures import sample_picture as sample_picture
 from .text import book_corpus as book_corpus
 from .text import embedded_songs as embedded_songs
 from .text import read_corpus as read_corpus

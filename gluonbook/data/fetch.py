@@ -57,12 +57,9 @@ def find(dataset: Dataset, path: Optional[_files.PathLike] = None) -> Path:
                 warnings.warn(f"{path} holds no {dataset.filename}: using {place}", stacklevel=2)
             return place
         places.append(f"{what}: {place}")
-    failures = []
-    for url in dataset.urls:
-        try:
-            return _download(dataset, url)
-        except Exception as error:  # pooch, requests and urllib3 each raise their own
-            failures.append(f"download: {url} ({_first_line(error)})")
+    downloaded, failures = download(dataset)
+    if downloaded is not None:
+        return downloaded
     looked = "\n  ".join(places + failures)
     raise DataNotFound(
         f"the data set {dataset.name} ({dataset.filename}) was found in none of these places:\n  {looked}\n"
@@ -81,6 +78,21 @@ def places_of(dataset: Dataset, path: Optional[_files.PathLike] = None) -> list[
     places.append(("book's folder", BOOK_FOLDER / dataset.filename))
     places.append(("cache", _files.cache_folder() / dataset.filename))
     return places
+
+
+def download(dataset: Dataset) -> tuple[Optional[Path], list[str]]:
+    """Download a data set to the cache from the first address that gives the right file.
+
+    Returns:
+        its path, None where no address does; and a line on each address that did not.
+    """
+    failures: list[str] = []
+    for url in dataset.urls:
+        try:
+            return _download(dataset, url), failures
+        except Exception as error:  # pooch, requests and urllib3 each raise their own
+            failures.append(f"download: {url} ({_first_line(error)})")
+    return None, failures
 
 
 def _download(dataset: Dataset, url: str) -> Path:

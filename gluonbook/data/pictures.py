@@ -8,10 +8,11 @@ from typing import Any, Union
 
 import numpy as np
 
-from gluonbook import _files
+from gluonbook import _check, _files
 
 WHITE = (255, 255, 255)
 MAX_PIXELS = 100_000_000
+PHOTOGRAPH = "china"  # scikit-learn's sample, by danielbuechele, CC BY 2.0
 TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")
 
 
@@ -164,3 +165,25 @@ def find_pictures(places: Iterable[_files.PathLike]) -> list[Path]:
             raise FileNotFoundError(f"{place} holds no picture" if path.is_dir() else f"{place} matches no file")
         found.update(dict.fromkeys(files))
     return list(found)
+
+
+def sample_picture(name: str) -> np.ndarray:
+    """Return a picture that travels with the package, or scikit-learn's photograph of a pavilion.
+
+    Args:
+        name: ``"lake"`` or ``"harbour"``, drawn scenes; ``"impressionist"``, ``"stained_glass"``, ``"woodcut"`` or
+            ``"watercolour"``, painted textures; ``"china"``, the photograph.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+
+    Raises:
+        ValueError: there is no such picture; the message lists them.
+    """
+    folder = _files.packaged("datasets") / "images"
+    names = sorted(path.stem for path in folder.glob("*.jpg"))
+    if _check.choice("name", name, [*names, PHOTOGRAPH]) == PHOTOGRAPH:
+        from sklearn.datasets import load_sample_image
+
+        return np.array(load_sample_image(f"{PHOTOGRAPH}.jpg"))
+    return read_picture(folder / f"{name}.jpg")

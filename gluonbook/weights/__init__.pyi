@@ -1,0 +1,10 @@
+from .files import format_of as format_of
+from .files import read_weights as read_weights
+from .files import save_weights as save_weights
+from .sources import find_weights as find_weights
+from .sources import load_weights as load_weights
+from .vgg import ARCHITECTURES as ARCHITECTURES
+from .vgg import VGG as VGG
+from .vgg import Converted as Converted
+from .vgg import convert as convert
+from .vgg import which_architecture as which_architecture
