@@ -34,6 +34,7 @@ lint: $(VENV)/dev
 bench: $(VENV)/done
 	$(BIN)/python benchmarks/lyrics.py
 	$(BIN)/python benchmarks/detection.py
+	$(BIN)/python benchmarks/style.py
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --wheel

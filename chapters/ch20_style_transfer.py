@@ -23,10 +23,10 @@ from gluonbook import chapter, data, plot, style
 from gluonbook._mxnet import mx, nd
 from gluonbook.data.pictures import resize
 from gluonbook.plot import COLORS
-from gluonbook.style import features, pictures
+from gluonbook.style import features, pictures, transfer
 
 opt = chapter.options(
-    width=chapter.option(180, quick=72, help="of the first stage, in pixels; the second is four times larger"),
+    width=chapter.option(180, quick=150, help="of the first stage, in pixels; the second is four times larger"),
     steps=chapter.option(60, quick=6, help="of the first stage; the second has half of them"),
     sheet_steps=chapter.option(30, quick=3, help="of each picture in the sheet of weights"),
 )
@@ -43,7 +43,9 @@ coarse = (opt.width, opt.width * 2 // 3)
 X = style.standardise(content)  # (1, 3, H, W)
 print(f"shape {X.shape}, mean of each channel {X.mean((0, 2, 3)).round(2)}, deviation {X.std((0, 2, 3)).round(2)}")
 chapter.claim("20.1", np.array_equal(style.to_picture(X), content))
-population = np.random.default_rng(opt.seed).normal(features.MEAN, features.STD, (100_000, 3))  # as ImageNet's pixels are
+population = np.random.default_rng(opt.seed).normal(
+    features.MEAN, features.STD, (100_000, 3)
+)  # as ImageNet's pixels are
 standard = (population - features.MEAN) / features.STD
 chapter.claim("20.1", np.allclose(standard.mean(0), 0, atol=0.02) and np.allclose(standard.std(0), 1, atol=0.02))
 
@@ -115,6 +117,7 @@ ax.figure.colorbar(image, ax=axes, shrink=0.8)
 # content layer's filters are grey; the style loss alone paints the texture and palette, with no scene. Total variation
 # alone, from the lake, flattens.
 
+
 # %%
 def minimise(x, weights, steps):
     target = style.make_objective(
@@ -159,7 +162,7 @@ for name, (_, first, last) in alone.items():
 resized = mx.image.imresize(nd.array(content), 300, 200)
 print(f"imresize(img, 300, 200) has the shape {resized.shape}: height {resized.shape[0]}, width {resized.shape[1]}")
 chapter.claim("20.3", resized.shape == (200, 300, 3))
-(first_width, first_height), (second_width, second_height) = style.transfer.NOTES_STAGES
+(first_width, first_height), (second_width, second_height) = transfer.NOTES_STAGES
 print(f"{second_width} / {first_width} = {second_width / first_width:g}, {second_height} / {first_height} =", end=" ")
 print(f"{second_height / first_height:g}")
 chapter.claim("20.4", second_width / first_width == second_height / first_height == 4)
@@ -184,7 +187,9 @@ totals = {
 }
 staged, plain = totals.values()
 reached = next((i for i, value in enumerate(staged, 1) if value <= plain[-1]), None)
-print(f"from the content: loss {plain[-1]:.4g} after {len(plain)} steps; after the small stage: {reached} steps to that")
+print(
+    f"from the content: loss {plain[-1]:.4g} after {len(plain)} steps; after the small stage: {reached} steps to that"
+)
 chapter.claim("20.5", reached is not None and reached < len(plain))
 chapter.claim("20.5", second.picture.shape[:2] == (4 * first.picture.shape[0], 4 * first.picture.shape[1]))
 

@@ -45,7 +45,7 @@ def thin_vgg(arch="vgg16", seed=0, **layers):
 @functools.lru_cache(maxsize=None)
 def pyramid(num_levels=2, seed=0):
     """Return random features of so many levels: they take pictures of any size."""
-    return random_filters.random_features(24 * 2**num_levels, 50 * 2**num_levels, seed, mx.cpu())
+    return random_filters.random_features(15 * 2**num_levels, 25 * 2**num_levels, seed, mx.cpu())
 
 
 def photo(height, width, seed=0):

@@ -14,6 +14,7 @@ CLAIMS = {
     15: ["15.1", "15.2", "15.3", "15.4"],
     16: ["16.1", "16.2", "16.3", "16.4", "16.5", "16.6", "16.7"],
     18: ["18.1", "18.2", "18.3", "18.4", "18.5", "18.6"],
+    20: ["20.1", "20.2", "20.3", "20.4", "20.5", "20.6"],
 }
 FIGURES = {
     15: {"gradient_norms.png", "clipping.png"},
@@ -21,6 +22,10 @@ FIGURES = {
     18: {
         *("anchors_at_a_pixel.png", "anchors_at_three_scales.png", "matching.png", "offsets.png", "suppression.png"),
         *("augmentation.png", "training.png", "detections.png"),
+    },
+    20: {
+        *("features.png", "gram.png", "each_loss_alone.png", "staged_or_not.png", "two_stages.png", "weights.png"),
+        "lake.png",
     },
 }
 SCRIPTS = {entry.number: entry for entry in chapter.chapters()}

@@ -13,13 +13,12 @@ from typing import Any, Optional
 import click
 import numpy as np
 
-from gluonbook import runs
+from gluonbook import runs, training
 from gluonbook.cli._shared import Flags, flags, take_saved
 from gluonbook.data.pictures import WHITE, find_pictures, read_picture
 from gluonbook.style import pictures, sheets, transfer
 
 SOME_FAILED = 1
-FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 SMALLER = 4  # times: the first stage of --size, as in the notes
 SHEET = "contact_sheet.png"
 
@@ -115,9 +114,13 @@ def stylize(
     contents, styles = find_pictures([content]), find_pictures([style])
     if len(contents) * len(styles) == 1 and not Path(content).is_dir() and not Path(style).is_dir():
         path = Path(out)
-        _check_out(path, [*contents, *styles, *(Path(_split(entry)[0]) for entry in blend), *map(Path, masks)])
+        _check_format(path)
+        written = [path, _figure_of(path), *([Path(gif)] if gif else [])]
+        _check_out(written, [*contents, *styles, *(Path(_split(entry)[0]) for entry in blend), *map(Path, masks)])
         if resume and (folder := transfer.run_folder(path)).is_dir():
             take_saved(context, settings, runs.saved_recipe(folder))
+            if size is not None:
+                settings["stages"] = _stages(size)
         sources = read_styles(styles[0], blend, masks, background)
         _one(read_picture(contents[0], background), sources, path, resume, gif, settings, sys.argv[1:])
         return 0
@@ -134,12 +137,16 @@ def _stages(size: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return [smaller, (width, height)] if min(smaller) >= transfer.LEAST_SIDE else [(width, height)]
 
 
-def _check_out(path: Path, read: Sequence[Path]) -> None:
-    if path.suffix.lower() not in FORMATS:
-        raise click.UsageError(f"{path} must end in one of {', '.join(FORMATS)}")
-    for other in read:
-        if other.exists() and path.resolve() == other.resolve():
-            raise click.UsageError(f"{path} would overwrite a picture that is read: give another place (-o)")
+def _check_format(path: Path) -> None:
+    if path.suffix.lower() not in pictures.FORMATS:
+        raise click.UsageError(f"{path} must end in one of {', '.join(pictures.FORMATS)}")
+
+
+def _check_out(written: Sequence[Path], read: Sequence[Path]) -> None:
+    places = {other.resolve() for other in read if other.exists()}
+    for path in written:
+        if path.resolve() in places:
+            raise click.UsageError(f"{path} would overwrite a picture that is read: give another place")
 
 
 def read_styles(
@@ -174,6 +181,8 @@ def read_styles(
 
 def _split(entry: str) -> tuple[str, float]:
     """Take PICTURE:WEIGHT apart; a name may hold colons itself."""
+    if Path(entry).exists():
+        return entry, 1.0
     place, colon, weight = entry.rpartition(":")
     try:
         return (place, float(weight)) if colon else (entry, 1.0)
@@ -192,13 +201,15 @@ def _one(
         )
     except KeyboardInterrupt:
         again = shlex.join(["gluonbook", *(word for word in command if word != "--resume"), "--resume"])
-        click.echo(f"\nstopped; the picture so far is {out}. Go on with: {again}", err=True)
+        saved = (transfer.run_folder(out) / training.CHECKPOINT).exists()
+        told = f"the picture so far is {out}. Go on with: {again}" if saved else "nothing was made yet"
+        click.echo(f"\nstopped; {told}", err=True)
         raise
-    figure = write_losses(result.history, out)
+    figures = [write_losses(result.history, out)] if result.history else []
     height, width = result.picture.shape[:2]
-    losses = ", ".join(f"{name} {value:.3g}" for name, value in result.settings["losses"].items())
-    click.echo(f"{width}x{height} in {time.perf_counter() - start:.1f} s; losses: {losses}")
-    for path in (out, figure, *([Path(gif)] if gif else [])):
+    losses = ", ".join(f"{name} {value:.3g}" for name, value in result.settings.get("losses", {}).items())
+    click.echo(f"{width}x{height} in {time.perf_counter() - start:.1f} s; losses: {losses or 'least at the content'}")
+    for path in (out, *figures, *([Path(gif)] if gif else [])):
         click.echo(f"  {path}")
     return result
 
@@ -210,10 +221,14 @@ def write_losses(history: Sequence[dict[str, Any]], out: Path) -> Path:
     from gluonbook import plot
 
     matplotlib.use("agg")
-    path = out.with_suffix(".losses.png")
+    path = _figure_of(out)
     ax = plot.transfer_losses(history)
     plot.save(ax.figure, path)
     return path
+
+
+def _figure_of(out: Path) -> Path:
+    return out.with_suffix(".losses.png")
 
 
 def _all(
@@ -221,25 +236,28 @@ def _all(
     settings: dict[str, Any], given: set[str],
 ) -> int:  # fmt: skip
     """Write every content in every style and a contact sheet; what cannot be read is told, and the others go on."""
-    if out.suffix.lower() in FORMATS:
+    if out.suffix.lower() in pictures.FORMATS:
         raise click.UsageError(f"{out} is a file's name: {len(contents) * len(styles)} pictures need a folder (-o)")
-    read = {path: _readable(path, background) for path in (*contents, *styles)}
     targets = dict(zip(product(contents, styles), _targets(contents, styles, out)))
+    _check_out([out / SHEET, *targets.values(), *map(_figure_of, targets.values())], [*contents, *styles])
+    read = {path: _readable(path, background) for path in (*contents, *styles)}
     results = {}
     for (content, style), path in targets.items():
         first, second = read[content], read[style]
         if first is None or second is None:
             continue
-        _check_out(path, list(read))
         if resume and _is_finished(path, settings, given):
             click.echo(f"{path} is finished")
             results[content, style] = read_picture(path)
             continue
         click.echo(f"{content} in the style of {style}")
-        going_on = resume and transfer.run_folder(path).is_dir()
+        folder, own = transfer.run_folder(path), dict(settings)
+        going_on = resume and (folder / training.CHECKPOINT).exists()
         try:
+            if going_on:
+                own.update({name: value for name, value in runs.saved_recipe(folder).items() if name not in given})
             sources = [transfer.StylePicture(second)]
-            results[content, style] = _one(first, sources, path, going_on, None, settings, sys.argv[1:]).picture
+            results[content, style] = _one(first, sources, path, going_on, None, own, sys.argv[1:]).picture
         except (ValueError, ArithmeticError, MemoryError) as error:
             click.echo(f"gluonbook: {path}: {error}", err=True)
     sheet = sheets.contact_sheet(
@@ -278,5 +296,7 @@ def _targets(contents: Sequence[Path], styles: Sequence[Path], out: Path) -> lis
 def _is_finished(path: Path, settings: dict[str, Any], given: set[str]) -> bool:
     """Say whether a picture was made with the settings that were given."""
     made = pictures.read_settings(path)
-    same = all(made.get(name) == json.loads(json.dumps(settings[name])) for name in given if name in transfer.RECIPE)
-    return bool(made.get("finished")) and same
+    wanted = json.loads(json.dumps({name: settings[name] for name in given if name in transfer.RECIPE}))
+    if len(wanted.get("steps", ())) == 1:
+        wanted["steps"] *= len(made.get("stages", ()))
+    return bool(made.get("finished")) and all(made.get(name) == value for name, value in wanted.items())

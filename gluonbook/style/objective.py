@@ -220,9 +220,14 @@ def tiles(height: int, width: int, side: int, margin: int, stride: int) -> list[
         margin: around a tile, as far as the picture reaches, in pixels.
         stride: side, margin and every start are multiples of it.
 
+    Raises:
+        ValueError: the side is no multiple of the stride, or a tile would be nothing but margin.
+
     >>> [(tile.columns, tile.outer_columns) for tile in tiles(10, 50, 32, 8, 4)]
     [((0, 24), (0, 32)), ((24, 50), (16, 50))]
     """
+    if side <= 2 * margin or side % stride:
+        raise ValueError(f"a tile's side must be a multiple of {stride} above {2 * margin}, got {side}")
 
     def cut(length: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         parts, start, done = [], 0, 0

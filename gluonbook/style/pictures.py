@@ -10,6 +10,7 @@ import numpy as np
 import gluonbook
 from gluonbook import _files
 
+FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")  # that a result may have, by its name's end
 METADATA = "gluonbook"  # the key of a PNG's text chunk
 
 

@@ -22,6 +22,7 @@ from gluonbook.style.features import LEAST_SIDE, Features, Weights
 SIZE = 7  # pixels of a filter's side
 NUM_FILTERS, NUM_SUMS, NUM_CONTENT = 48, 64, 32
 NUM_COLOURS = 8  # filters that see a colour; the others see differences only
+CHROMATIC = 2  # one filter in so many is blind to grey: a hue that the style does not have is a small part of the others
 UNWHITENED = 0.25  # share of the filters
 WINDOW = 2.5  # a filter's side over the deviation of the bell that it fades out by
 FLATTEST = 1e-3  # variance of a patch's direction, as a share of the largest, that counts as none
@@ -103,6 +104,7 @@ def _draw(seed: int) -> _Drawn:
     filters = filters.reshape(NUM_FILTERS, 3, SIZE, SIZE) * window
     filters[:NUM_COLOURS] = rng.standard_normal((NUM_COLOURS, 3, 1, 1)) * window
     filters[NUM_COLOURS:] -= filters[NUM_COLOURS:].mean((2, 3), keepdims=True)
+    filters[::CHROMATIC] -= filters[::CHROMATIC].mean(1, keepdims=True)
     drawn.filters, _ = _unit(filters, noise)
     drawn.filter_biases = rng.standard_normal(NUM_FILTERS)
     found = nd.relu(_convolve(noise, drawn.filters, drawn.filter_biases)).asnumpy()

@@ -22,7 +22,7 @@ from gluonbook.style.random_filters import random_features
 
 NOTES_STAGES = ((300, 200), (1200, 800))  # (width, height): the schedule of the notes
 OPTIMIZERS: dict[str, Any] = {"lbfgs": LBFGS, "adam": Adam}
-STEPS = {"lbfgs": (80, 40), "adam": (500, 300)}  # of the first stage, and of each later one; Adam's are the book's
+STEPS = {"lbfgs": (60, 30), "adam": (500, 300)}  # of the first stage, and of each later one; Adam's are the book's
 FRINGE = 16  # pixels around a picture while it is made: padding marks the edges of what a network sees
 FRAME_SIDE = 480  # pixels of a GIF's longer side
 FRAMES = 30  # of a stage, in a GIF, after its first steps
@@ -106,8 +106,8 @@ def stylize(
     Args:
         content: (H, W, 3) uint8, RGB.
         styles: one picture, (H', W', 3) uint8, or several with weights and masks; scaled to as many pixels as a stage.
-        out: picture file for the result, its previews, and beside it ``NAME.losses.png`` and, until it is done, the
-            folder ``NAME.run``; None writes nothing.
+        out: picture file for the result and its previews; beside it is, until the result is there, the folder
+            ``NAME.run``; None writes nothing.
         stages: (width, height) in pixels, coarse to fine; the content is fitted into each.
         features: ``"random"`` needs no download; ``"vgg19"``, ``"vgg16"`` or a file of such weights, as
             ``gluonbook.weights`` finds and reads them.
@@ -136,12 +136,14 @@ def stylize(
         KeyboardInterrupt: after the current picture and a checkpoint were written.
     """
     recipe = {name: value for name, value in locals().items() if name in RECIPE}
-    recipe["stages"] = _check_stages(stages)
+    recipe.update(features=str(features), seed=_check.integer("seed", seed, at_least=0), stages=_check_stages(stages))
     recipe["steps"] = _check_steps(steps, len(stages), _check.choice("optimizer", optimizer, OPTIMIZERS))
     sources = _check_pictures(content, styles)
     _check.integer("preview_every", preview_every, at_least=0)
     if out is None and (resume or gif is not None):
         raise ValueError("resume and gif need out, the file beside which the run keeps its state")
+    if out is not None and Path(out).suffix.lower() not in pictures.FORMATS:
+        raise ValueError(f"{out} must end in one of {', '.join(pictures.FORMATS)}")
     chosen = devices.device(device)
     make = _feature_maker(features, seed, chosen)
     tell(_about(features, seed))
@@ -222,6 +224,8 @@ class _Run:
                 f"{run_folder(self.out)} holds a transfer that was stopped: go on with resume=True (--resume), or "
                 "remove that folder"
             )
+        if self.gif is not None and self.out is not None:  # what a run left that ended without a checkpoint
+            shutil.rmtree(run_folder(self.out), ignore_errors=True)
         self.optimiser = OPTIMIZERS[self.recipe["optimizer"]](self._content())
         self._take_frame()
 
@@ -229,19 +233,20 @@ class _Run:
         """Yield after each step its losses; None where a stage has come to a minimum."""
         while True:
             objective = self._objective()
-            last: list[Losses] = []
+            last: list[Any] = []  # losses and gradient where the optimiser looked last
 
             def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
                 losses, gradient = evaluate(objective, x)  # noqa: B023
-                last[:] = [losses]  # noqa: B023
+                last[:] = losses, gradient  # noqa: B023
                 return losses.total, gradient
 
             done = sum(entry["stage"] == self.number + 1 for entry in self.history)
             for step in range(done + 1, self.stage.steps + 1):
-                if not self.optimiser.step(value_and_gradient):
-                    self._check_finite(last[0], step)
+                moved = self.optimiser.step(value_and_gradient)
+                if last:
+                    self._check_finite(step, *last)
+                if not moved:
                     break
-                self._check_finite(last[0], step)
                 passed = round(time.perf_counter() - self.start, 3)
                 self.history.append({"stage": self.number + 1, "step": step, **last[0]._asdict(), "seconds": passed})
                 self._take_frame()
@@ -285,21 +290,23 @@ class _Run:
         picture = to_picture(self.optimiser.x[:, :, FRINGE:-FRINGE, FRINGE:-FRINGE])
         if not self.recipe["keep_colors"]:
             return picture
-        return pictures.recolour(picture, resize(self.content, picture.shape[:2]))
+        return pictures.recolour(picture, resize(self.content, self.stage[:2]))
 
-    def _check_finite(self, losses: Losses, step: int) -> None:
-        if not np.isfinite(losses.total):
+    def _check_finite(self, step: int, losses: Losses, gradient: np.ndarray) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = np.linalg.norm(gradient)  # an optimiser that cannot square it goes nowhere
+        if not np.isfinite(losses.total + norm):
             before = f"{self.history[-1]}" if self.history else "none"
             raise training.NonFiniteLoss(
-                f"the loss is {losses.total} in step {step} of stage {self.number + 1}; last finite losses: {before}. "
-                "Give smaller weights"
+                f"the loss is {losses.total} in step {step} of stage {self.number + 1}, the norm of its gradient "
+                f"{norm}; last finite losses: {before}. Give smaller weights"
             )
 
-    def _take_frame(self) -> None:
+    def _take_frame(self, last: bool = False) -> None:
         if self.gif is None or self.out is None:
             return
         step = len(self.history)
-        if step > 5 and step % max(1, self.stage.steps // FRAMES):
+        if step > 5 and step % max(1, self.stage.steps // FRAMES) and not last:
             return
         from PIL import Image
 
@@ -341,6 +348,7 @@ class _Run:
         if self.out is not None:
             pictures.write_picture(self.out, result.picture, settings)
             if self.gif is not None:
+                self._take_frame(last=True)
                 _write_gif(run_folder(self.out) / "frames", Path(self.gif))
             shutil.rmtree(run_folder(self.out), ignore_errors=True)
         return result
@@ -400,25 +408,31 @@ def _fingerprint(content: np.ndarray, sources: Sequence[StylePicture]) -> str:
 
 
 def _check_pictures(content: Any, styles: Any) -> tuple[StylePicture, ...]:
-    if isinstance(styles, np.ndarray):
-        styles = [StylePicture(styles)]
-    if not len(styles):
+    if isinstance(styles, (np.ndarray, StylePicture)):
+        styles = [styles if isinstance(styles, StylePicture) else StylePicture(styles)]
+    if not isinstance(styles, Sequence):
+        raise ValueError(f"styles must be a picture, (H, W, 3) uint8, or a list of StylePicture, got {_told(styles)}")
+    if not styles:
         raise ValueError("styles must be at least one picture, got none")
+    for i, style in enumerate(styles):
+        if not isinstance(style, StylePicture):
+            raise ValueError(f"styles[{i}] must be a StylePicture, got {_told(style)}")
     for name, picture in (("content", content), *((f"styles[{i}]", style.picture) for i, style in enumerate(styles))):
         if not (isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape[2:] == (3,)):
-            found = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
-            raise ValueError(f"{name} must be a picture, (H, W, 3) uint8, got {found}")
+            raise ValueError(f"{name} must be a picture, (H, W, 3) uint8, got {_told(picture)}")
         _check_size(name, *picture.shape[:2])
     for i, style in enumerate(styles):
         _check.number(f"styles[{i}].weight", style.weight, above=0)
         mask = style.mask
         if mask is not None and not (isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.dtype == np.uint8):
-            raise ValueError(
-                f"styles[{i}].mask must be (h, w) uint8, got {getattr(mask, 'shape', type(mask).__name__)}"
-            )
+            raise ValueError(f"styles[{i}].mask must be (h, w) uint8, got {_told(mask)}")
         if mask is not None and not mask.any():
             raise ValueError(f"styles[{i}].mask must be above 0 somewhere: all of it is black")
     return tuple(styles)
+
+
+def _told(value: Any) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _check_size(what: str, height: int, width: int) -> None:
@@ -428,6 +442,8 @@ def _check_size(what: str, height: int, width: int) -> None:
 
 def _check_stages(stages: Any) -> list[list[int]]:
     """Return stages as plain lists [width, height], which JSON keeps."""
+    if not isinstance(stages, Sequence):
+        raise ValueError(f"stages must be a list of (width, height), got {stages!r}")
     found = []
     for i, stage in enumerate(stages):
         if not isinstance(stage, Sequence) or len(stage) != 2:
