@@ -42,7 +42,7 @@ def thin_vgg(arch="vgg16", seed=0, **layers):
         return features.vgg_features(arch, arrays, mx.cpu(), **layers), arrays
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def pyramid(num_levels=2, seed=0):
     """Return random features of so many levels: they take pictures of any size."""
     return random_filters.random_features(15 * 2**num_levels, 25 * 2**num_levels, seed, mx.cpu())

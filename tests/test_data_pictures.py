@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from gluonbook.data import pictures
-from gluonbook.data.pictures import decode_picture, find_pictures, picture_size, read_picture, resize
+from gluonbook.data.pictures import decode_picture, find_pictures, picture_size, read_picture, resize, sample_picture
 
 WITH_FILES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
@@ -466,3 +466,19 @@ def test_a_folders_pictures_come_in_the_order_of_their_names(tmp_path, names):
     expected = sorted(os.listdir(tmp_path))
     assert [path.name for path in find_pictures([tmp_path])] == expected
     assert [path.name for path in find_pictures([tmp_path / "*.png"])] == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["lake", "harbour", "impressionist", "stained_glass", "woodcut", "watercolour", "china"]
+)
+def test_each_sample_is_a_picture(name):
+    got = sample_picture(name)
+    assert got.dtype == np.uint8
+    assert got.shape[2] == 3
+    assert min(got.shape[:2]) >= 400
+    assert got.std() > 20
+
+
+def test_a_sample_that_is_not_there_is_refused_with_the_names():
+    with pytest.raises(ValueError, match="must be one of .*harbour.*lake.*china; got 'mona_lisa'"):
+        sample_picture("mona_lisa")

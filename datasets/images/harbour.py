@@ -6,6 +6,7 @@ from harbour_things import build
 from solids import ShadowMap, seen_by
 from terrain import Camera, first_hits, shadow_height
 from texture import bilinear, blur, fbm, film, grade, linear, mix, perlin, shrink, smoothstep, to_bytes
+from trees import KINDS, LARGEST, small_fir
 from water import Ripples, mirror
 
 SIZE = (1200, 800)
@@ -262,7 +263,28 @@ def view(camera, ground, land_light, faces, shadows, seed):
     light, rows, columns = light_faces(faces, owner, near, camera, shadows, seed)
     picture[rows, columns] = light
     depth = np.where(owner >= 0, near, depth)
-    return picture * nooks(depth)[..., None], depth
+    picture = picture * nooks(depth)[..., None]
+    trees(picture, depth, camera, seed)
+    return picture, depth
+
+
+def trees(picture, depth, camera, seed, count=170):
+    """Firs and cypresses between the houses and on the hill, in place."""
+    rng = np.random.default_rng([seed, 33])
+    y = np.sort(rng.uniform(106, 205, count))[::-1]
+    x = 4 + 0.06 * (y - 100) + rng.uniform(0, 0.62, count) * y
+    tall, kinds = rng.uniform(4.0, 8.5, count), rng.integers(0, KINDS, count)
+    z = land(x, y)
+    for i in np.flatnonzero(z > 2):
+        column, foot = camera.project(x[i], y[i], z[i] - 0.4)
+        cover, shade = small_fir(int(kinds[i]), min(LARGEST, max(4, int(tall[i] / y[i] * camera.focal))))
+        top, left = int(foot) - cover.shape[0], int(column - cover.shape[1] / 2)
+        if top < 0 or left < 0 or left + cover.shape[1] > camera.width or foot >= camera.rows:
+            continue
+        box = slice(top, int(foot)), slice(left, left + cover.shape[1])
+        green = linear("#3c4f22") * rng.uniform(0.7, 1.2)
+        light = air((shade[..., None] * SUNLIGHT * 0.9 + SKYLIGHT) * green, np.full(cover.shape, y[i], np.float32))
+        picture[box] += (light - picture[box]) * (cover * (depth[box] > y[i] - 1))[..., None]
 
 
 def nooks(depth):

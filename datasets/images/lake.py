@@ -223,6 +223,15 @@ def _stand(picture, depth, camera, trees, colours, rng):
         picture[r, c] += (light - picture[r, c]) * alpha
 
 
+def mist(picture, depth, camera, seed):
+    """Lay a thin mist on the far water, torn along the shore, in place."""
+    up, aside = camera.tangents()
+    above = np.abs(up)[:, None] * 1600  # metres above the lake at the far shore
+    torn = fbm(aside[None, :] * 5, up[:, None] * 60, seed + 140, 4)
+    veil = 0.33 * np.exp(-((above / (11 + 9 * torn)) ** 2)) * smoothstep(-0.35, 0.35, torn) * (depth > 1200)
+    picture += (np.array([0.80, 0.83, 0.86], np.float32) - picture) * veil[..., None]
+
+
 def near_shore(camera, seed):
     """Return the bank at the camera's feet: its light (rows, W, 3) and where it is (rows, W)."""
     rng = np.random.default_rng([seed, 6])
@@ -337,9 +346,11 @@ def draw(seed=0, width=SIZE[0], oversampling=2, drops=60_000):
     camera = Camera(wide, rows, focal, 0.575 * rows, EYE)
     picture, depth = view(ground, light, camera, seed)
     plant(picture, depth, ground, camera, seed)
+    mist(picture, depth, camera, seed)
     below = camera._replace(z=-EYE, rows=int(camera.horizon))
     mirrored, mirrored_depth = view(ground, light, below, seed)
     plant(mirrored, mirrored_depth, ground, below, seed)
+    mist(mirrored, mirrored_depth, below, seed)
     lake = mirror(np.concatenate([mirrored, picture[len(mirrored) :]]), camera, RIPPLES, seed)
     up, _ = camera.tangents()
     water = (up < 0)[:, None] & (EYE / np.maximum(-up, 1e-9)[:, None] < depth)

@@ -195,9 +195,9 @@ def glass_light(window, part, seed, scale):
     u, v = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
     streak = fbm(u * 5 + offset, v * 26 + 1.3 * fbm(u * 9, v * 9, seed + 5, 3), seed + 6, 4)
     wisp = fbm(x * 11 + offset, y * 11, seed + 7, 4)
-    depth = 1.0 + 0.42 * streak + 0.22 * wisp + rng.normal(0, 0.13, count)[part]
+    depth = 1.0 + 0.55 * streak + 0.32 * wisp + rng.normal(0, 0.13, count)[part]
     light = np.clip(window.glass, 0.012, 1) ** (0.85 * np.clip(depth, 0.25, 2.4)[..., None] + 0.18)
-    light = mix(light, np.ones(3), 0.13 * smoothstep(0.25, 0.75, streak))
+    light = mix(light, np.ones(3), 0.24 * smoothstep(0.15, 0.75, streak))
     hammered = fbm(x * 60 + 0.5 * streak, y * 60, seed + 8, 3)
     lens = relief(hammered * 1.7, (-0.4, -0.5, 0.75))[0]
     day = 1.12 - 0.42 * np.hypot((x - SUN[0]) * 0.75, (y - SUN[1]) * 0.95)

@@ -48,7 +48,7 @@ class Sheet:
         cv2.fillPoly(mask, [np.round(np.asarray(points) * self.scale * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         return mask.astype(np.float32) / 255
 
-    def wash(self, mask, pigment, strength=0.5, wet=0.0, edge=1.0, tide=0.25, dry=0.0):
+    def wash(self, mask, pigment, strength=0.5, wet=0.0, edge=1.0, tide=0.25, dry=0.0, spread=0.0032):
         """Lay a wash where a mask is.
 
         Args:
@@ -59,6 +59,7 @@ class Sheet:
             edge: pigment carried to the drying edge.
             tide: unevenness within.
             dry: share of the paper's tops that a dry brush leaves out.
+            spread: how far it creeps on dry paper, in picture heights; what is finer than that does not take.
         """
         self.number += 1
         rows, columns = _box(mask, int((0.03 + 3 * wet) * self.scale))
@@ -67,7 +68,7 @@ class Sheet:
         x, y, tooth, scale = self.x[rows, columns], self.y[rows, columns], self.tooth[rows, columns], self.scale
         own = self.seed + 1000 * self.number
         wobble = 0.65 * fbm(x * 30, y * 30, own + 3, 5) + 0.25 * tooth
-        reach = 0.0032 + 0.9 * wet
+        reach = spread + 0.9 * wet
         soft = blur(mask[rows, columns], reach * scale)
         near = smoothstep(
             0.5 - 0.5 * min(1, 0.1 + wet * 60),
@@ -204,7 +205,7 @@ def poppy(sheet, at, size, tilt):
     for number, angle in enumerate(np.radians([-158, -28, -93, 82]) + rng.normal(0, 0.10, 4) + tilt):
         long, wide = size * (0.95, 0.95, 1.0, 0.70)[number], size * (0.68, 0.68, 0.80, 1.02)[number]
         outlines.append((angle, long, sheet.outline(loose(rng, petal(rng, at, angle, long, wide), 0.10, 4))))
-    sheet.lift(np.max([mask for *_, mask in outlines], 0), 0.93)
+    sheet.lift(np.max([mask for *_, mask in outlines], 0), 0.985)
     for number, (angle, long, mask) in enumerate(outlines):
         pigment, drop = ((SCARLET, ORANGE), (ORANGE, SCARLET), (SCARLET, ROSE), (SCARLET, ORANGE))[number]
         if number > 1:
@@ -227,15 +228,17 @@ def poppy(sheet, at, size, tilt):
         for _ in range(12):
             fold = angle + rng.uniform(-0.75, 0.75)
             a, b = (
-                np.array(at) + long * r * np.array([np.cos(fold), np.sin(fold)]) for r in (0.2, rng.uniform(0.5, 0.85))
+                np.array(at) + long * r * np.array([np.cos(fold), np.sin(fold)]) for r in (0.2, rng.uniform(0.5, 0.95))
             )
-            sheet.wash(_brush(sheet, a, b, 0.012 * size, rng) * mask, pigment, 0.42, edge=0.4, wet=0.0008)
+            sheet.wash(_brush(sheet, a, b, 0.012 * size, rng) * mask, pigment, 0.30, edge=0.4, spread=0.0010)
     sheet.wash(sheet.outline(loose(rng, ring(at, 0.155 * size, 9), 0.3)), INDIGO, 0.95, wet=0.003, edge=0.8, tide=0.5)
     sheet.wash(sheet.outline(loose(rng, ring(at, 0.07 * size, 7), 0.3)), SAP, 0.5, edge=0.6)
     for angle in rng.uniform(0, 2 * np.pi, 34):
         end = np.array(at) + size * rng.uniform(0.20, 0.36) * np.array([np.cos(angle), 0.85 * np.sin(angle)])
-        sheet.wash(sheet.outline(ring(end, 0.020 * size * rng.uniform(0.5, 1.3), 7)), INDIGO, 0.9, edge=0.3)
-        sheet.wash(_brush(sheet, at, end, 0.0045 * size, rng), INDIGO, 0.6, edge=0.2)
+        sheet.wash(
+            sheet.outline(ring(end, 0.020 * size * rng.uniform(0.5, 1.3), 7)), INDIGO, 0.9, edge=0.3, spread=0.0012
+        )
+        sheet.wash(_brush(sheet, at, end, 0.0060 * size, rng), INDIGO, 0.6, edge=0.2, spread=0.0008)
 
 
 def _brush(sheet, a, b, width, rng, bow=0.0, taper=True):

@@ -148,7 +148,7 @@ def _foam(block, inside, x, y, seed, scale):
         if rng.random() < (0.55 if curl else 0.25):
             _claw(white, rng, at, out, (0.012 + 0.036 * rng.random()) * (1 if curl else 0.6), scale)
         if curl and rng.random() < 0.75:
-            away = at + out * rng.exponential(0.030) + rng.normal(0, 0.012, 2) + (0.012, 0.0)
+            away = at + out * rng.exponential(0.017) + rng.normal(0, 0.012, 2) + (0.012, 0.0)
             cv2.circle(flecks, tuple((away * scale).astype(int)), int(scale * rng.uniform(0.0012, 0.0042)), 1, -1)
     white = np.maximum(white, flecks)
     ring = cv2.dilate(white, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)), iterations=int(scale * 0.0022)) > 0

@@ -42,7 +42,8 @@ class Features(NamedTuple):
         margin: how far beyond a part of a picture its features may look, in pixels; a multiple of every stride.
         content: weights of the content layers, by name.
         style: weights of the style layers, by name.
-        relative: whether a layer's losses are divided by the mean square of what they are compared with.
+        relative: whether losses are relative to what is compared with: a content layer's to its mean square, a Gram
+            matrix's entries to the energies of their two channels.
         weights: that make a good picture.
     """
 
@@ -185,13 +186,15 @@ def _tapped(blocks: Sequence[Any], taps: Sequence[int]) -> Any:
 
 
 def _geometry(names: Sequence[str]) -> tuple[list[int], int]:
-    """Return each layer's stride, and how far the last one looks, rounded up to its stride."""
+    """Return each layer's stride, and how far the last one looks, rounded up to its stride.
+
+    Pooling looks no farther: a part of a picture begins and ends at multiples of every stride, or at the edge.
+    """
     stride, reach, strides = 1, 0, []
     for name in names:
         if name.startswith("conv"):
             reach += stride
         elif name.startswith("pool"):
-            reach += stride
             stride *= 2
         strides.append(stride)
     return strides, -(-reach // stride) * stride

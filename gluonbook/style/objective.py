@@ -14,6 +14,7 @@ from gluonbook._mxnet import autograd, mx, nd
 from gluonbook.style.features import Features, Weights
 from gluonbook.style.losses import content_loss, products, style_loss, tv_loss
 
+FAINT = 0.02  # energy of a channel, as a share of the mean, below which it counts less
 TINY = 1e-12  # a layer that finds nothing, in a picture of one colour
 
 
@@ -67,11 +68,19 @@ class ContentTerm(NamedTuple):
 
 
 class StyleTerm(NamedTuple):
-    """The number of a measure, the Gram matrix that it is compared with, (1, C, C) float32, and the weight of that."""
+    """A term of the style loss.
+
+    Attributes:
+        measure: the number of the Gram matrix that is compared.
+        target: (1, C, C) float32, with what.
+        weight: of the term.
+        scale: (1, C, C) float32, what both are multiplied by first; None leaves them.
+    """
 
     measure: int
     target: Any
     weight: float
+    scale: Any
 
 
 class Objective(NamedTuple):
@@ -122,7 +131,8 @@ def make_objective(
     """
     content_terms = []
     for layer, target in _layer_outputs(features, nd.array(content, ctx=device), tile).items():
-        weight = weights.content * features.content[layer] / _scale(features, target)
+        scale = float(nd.square(target).mean().asscalar()) if features.relative else 1.0
+        weight = weights.content * features.content[layer] / max(scale, TINY)
         content_terms.append(ContentTerm(layer, target, weight))
     measures: list[Measure] = []
     style_terms = []
@@ -136,8 +146,10 @@ def make_objective(
         X = nd.array(style.X, ctx=device)
         own = _measures(features, style.X.shape, None, device)
         for i, (measure, target) in enumerate(zip(own, _grams(features, X, own, tile))):
-            weight = weights.style * features.style[measure.layer] * style.weight / total / _scale(features, target)
-            style_terms.append(StyleTerm(shared[key] + i, target, weight))
+            weight = weights.style * features.style[measure.layer] * style.weight / total
+            style_terms.append(
+                StyleTerm(shared[key] + i, target, weight, _scale(target) if features.relative else None)
+            )
     terms = tuple(content_terms), tuple(style_terms), tuple(measures)
     return Objective(features, *terms, weights.tv, tile, device)
 
@@ -256,7 +268,12 @@ def _named(features: Features, X: Any) -> dict[str, Any]:
 
 
 def _style_loss(objective: Objective, grams: Sequence[Any]) -> Any:
-    return _sum(term.weight * style_loss(grams[term.measure], term.target) for term in objective.style)
+    return _sum(
+        term.weight * style_loss(grams[term.measure], term.target)
+        if term.scale is None
+        else term.weight * style_loss(grams[term.measure] * term.scale, term.target * term.scale)
+        for term in objective.style
+    )
 
 
 def _sum(parts: Iterable[Any]) -> Any:
@@ -266,8 +283,14 @@ def _sum(parts: Iterable[Any]) -> Any:
     return first
 
 
-def _scale(features: Features, target: Any) -> float:
-    return max(float(nd.square(target).mean().asscalar()), TINY) if features.relative else 1.0
+def _scale(target: Any) -> Any:
+    """Return what brings a Gram matrix's diagonal near 1: a channel that finds little in the style counts like others.
+
+    Without that a hue that the style does not have would be a small part of a layer's loss.
+    """
+    energy = np.diagonal(target.asnumpy()[0])
+    root = (energy + FAINT * energy.mean() + TINY) ** -0.5
+    return nd.array(np.outer(root, root)[None], ctx=target.context)
 
 
 def _measures(features: Features, shape: Sequence[int], mask: Optional[np.ndarray], device: Any) -> list[Measure]:

@@ -32,6 +32,13 @@ def fit_size(shape: tuple[int, ...], box: tuple[int, int], stretch: bool = False
     return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
+def enlarge(X: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return (H', W', 3) float32 at a larger size (H, W), by cubics: straight lines would leave a lattice."""
+    import cv2
+
+    return np.asarray(cv2.resize(np.ascontiguousarray(X), size[::-1], interpolation=cv2.INTER_CUBIC))
+
+
 def same_area(shape: tuple[int, ...], height: int, width: int, least: int) -> tuple[int, int]:
     """Return (height, width) of a picture scaled to as many pixels as another has, no side below ``least``."""
     scale = max((height * width / (shape[0] * shape[1])) ** 0.5, least / min(shape[:2]))

@@ -22,7 +22,7 @@ from gluonbook.style.features import LEAST_SIDE, Features, Weights
 SIZE = 7  # pixels of a filter's side
 NUM_FILTERS, NUM_SUMS, NUM_CONTENT = 48, 64, 32
 NUM_COLOURS = 8  # filters that see a colour; the others see differences only
-CHROMATIC = 2  # one filter in so many is blind to grey: a hue that the style does not have is a small part of the others
+CHROMATIC = 2  # one filter in so many is blind to grey: in the others a wrong hue is a small part
 UNWHITENED = 0.25  # share of the filters
 WINDOW = 2.5  # a filter's side over the deviation of the bell that it fades out by
 FLATTEST = 1e-3  # variance of a patch's direction, as a share of the largest, that counts as none
@@ -65,7 +65,7 @@ def random_features(height: int, width: int, seed: int, device: Any) -> Features
         {grey: 1.0},
         dict.fromkeys(style, 1.0 / len(style)),
         relative=True,
-        weights=Weights(1.0, 200.0, 0.05),
+        weights=Weights(1.0, 300.0, 0.1),
     )
 
 

@@ -259,7 +259,7 @@ class _Run:
     def _next_stage(self) -> None:
         inner = self.optimiser.x[0, :, FRINGE:-FRINGE, FRINGE:-FRINGE].transpose(1, 2, 0)  # (H, W, 3)
         self.number += 1
-        larger = _with_fringe(resize(inner, self.stage[:2])).transpose(2, 0, 1)[None]
+        larger = _with_fringe(pictures.enlarge(inner, self.stage[:2])).transpose(2, 0, 1)[None]
         self.optimiser = OPTIMIZERS[self.recipe["optimizer"]](larger)
 
     def _content(self) -> np.ndarray:
