@@ -480,5 +480,5 @@ def test_each_sample_is_a_picture(name):
 
 
 def test_a_sample_that_is_not_there_is_refused_with_the_names():
-    with pytest.raises(ValueError, match="must be one of .*harbour.*lake.*china; got 'mona_lisa'"):
+    with pytest.raises(ValueError, match=r"must be one of .*harbour.*lake.*china; got 'mona_lisa'"):
         sample_picture("mona_lisa")

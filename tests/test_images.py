@@ -1,7 +1,6 @@
 """The pictures for style transfer: what travels with the package is what its scripts draw, each from a seed."""
 
 import importlib
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,9 +27,11 @@ STYLES = ("impressionist", "stained_glass", "woodcut", "watercolour")
 def scripts():
     """The scripts import each other as siblings, as they do when one is run; their names leave with the fixture."""
     siblings = {path.stem for path in FOLDER.glob("*.py")}
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the folder's files travel with the package
     sys.path.insert(0, str(FOLDER))
     yield importlib.import_module
     sys.path.remove(str(FOLDER))
+    sys.dont_write_bytecode = before
     for name in siblings:
         sys.modules.pop(name, None)
 
@@ -106,7 +107,7 @@ def test_styles_differ_in_palette_and_in_texture():
 
 def test_the_script_draws_what_it_is_asked_for(tmp_path):
     wrong = subprocess.run(
-        [sys.executable, *shlex.split("make_images.py mona_lisa --out"), str(tmp_path)],
+        [sys.executable, "-B", "make_images.py", "mona_lisa", "--out", str(tmp_path)],
         cwd=FOLDER,
         capture_output=True,
         text=True,
