@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from gluonbook._mxnet import gluon, mx
+from gluonbook._mxnet import gluon, mx, nd
 from gluonbook.style import features, random_filters
 
 CHANNELS = (64, 128, 256, 512, 512)  # Simonyan & Zisserman 2015, table 1
@@ -57,6 +57,24 @@ def photo(height, width, seed=0):
 
 def perturbed(x, amount=0.5, seed=1):
     return (x + amount * np.random.default_rng(seed).standard_normal(x.shape)).astype(np.float32)
+
+
+def outputs(features, x):
+    """Return what a network finds in a picture, as NumPy."""
+    return [part.asnumpy() for part in features.net(nd.array(x))]
+
+
+def reach_of(features, layer, x, place):
+    """Return how far from a pixel, in pixels, the farthest position of a layer begins that it changes."""
+    changed = x.copy()
+    changed[..., place[0], place[1]] += 10
+    before, after = (outputs(features, array)[features.layers.index(layer)] for array in (x, changed))
+    stride, reach = features.strides[features.layers.index(layer)], 0
+    for at, axis in zip(place, (3, 2)):
+        found = np.flatnonzero((before != after).any((0, 1, axis)))
+        end_of_first, start_of_last = (found.min() + 1) * stride - 1, found.max() * stride
+        reach = max(reach, at - end_of_first, start_of_last - at)
+    return reach
 
 
 # ---- slow ----

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from style_helpers import CHANNELS, photo, slow_vgg, thin_vgg, vgg_arrays
+from style_helpers import CHANNELS, outputs, photo, reach_of, slow_vgg, thin_vgg, vgg_arrays
 
 from gluonbook._mxnet import gluon, mx, nd
 from gluonbook.style.features import (
@@ -26,10 +26,6 @@ def ours(arch, **layers):
     return vgg_features(arch, vgg_arrays(arch, share=1), mx.cpu(), **layers)
 
 
-def outputs(features, x):
-    return [part.asnumpy() for part in features.net(nd.array(x))]
-
-
 def of_the_model_zoo(arch, arrays):
     """Return the layers before the first dense one of Gluon's own network."""
     layers = list(getattr(gluon.model_zoo.vision, arch)().features._children.values())
@@ -41,19 +37,6 @@ def of_the_model_zoo(arch, arrays):
             for kind in ("weight", "bias"):
                 getattr(layer, kind).set_data(nd.array(arrays[f"features.{place}.{kind}"]))
     return layers
-
-
-def reach_of(features, layer, x, place):
-    """Return how far from a pixel, in pixels, the farthest position of a layer begins that it changes."""
-    changed = x.copy()
-    changed[..., place[0], place[1]] += 10
-    before, after = (outputs(features, array)[features.layers.index(layer)] for array in (x, changed))
-    stride, reach = features.strides[features.layers.index(layer)], 0
-    for at, axis in zip(place, (3, 2)):
-        found = np.flatnonzero((before != after).any((0, 1, axis)))
-        end_of_first, start_of_last = (found.min() + 1) * stride - 1, found.max() * stride
-        reach = max(reach, at - end_of_first, start_of_last - at)
-    return reach
 
 
 # ---- pictures ----

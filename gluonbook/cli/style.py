@@ -69,7 +69,6 @@ class Colour(click.ParamType):
 
 
 STYLIZE_FLAGS: Flags = {
-    "stages": ("--stages", Sizes(), "Sizes from coarse to fine; the content is fitted into each."),
     "features": ("--features", str, "random, vgg19, vgg16, or a FILE of such weights."),
     "content_weight": ("--content-weight", float, "Of the content loss; what suits the features if not given."),
     "style_weight": ("--style-weight", float, "Of the style loss."),
@@ -91,10 +90,21 @@ STYLIZE_FLAGS: Flags = {
 @click.argument("style")
 @click.option("-o", "--out", required=True, type=click.Path(), help="Picture to write; a folder for several.")
 @click.option("--size", type=Sizes(), help="Of the result: two stages, the first four times smaller.")
+@click.option(
+    "--stages",
+    type=Sizes(),
+    default=transfer.NOTES_STAGES,
+    show_default=",".join(f"{width}x{height}" for width, height in transfer.NOTES_STAGES),
+    help="Sizes from coarse to fine; the content is fitted into each.",
+)
 @flags(transfer.stylize, STYLIZE_FLAGS)
 @click.option("--blend", multiple=True, metavar="PICTURE[:WEIGHT]", help="A further style; may be repeated.")
 @click.option(
-    "--mask", "masks", multiple=True, help="Where STYLE acts (white), then each --blend; the last one takes the rest."
+    "--mask",
+    "masks",
+    multiple=True,
+    metavar="PICTURE",
+    help="Where STYLE acts (white), then each --blend; the last one takes the rest.",
 )
 @click.option("--background", type=Colour(), default="white", show_default=True, help="Under transparent pictures.")
 @click.pass_context

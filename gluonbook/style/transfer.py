@@ -190,7 +190,10 @@ def plan_stages(shape: Sequence[int], recipe: dict[str, Any], make: Make, free: 
         _check_size(f"stage {box[0]}x{box[1]} gives a picture", height, width)
         outer = height + 2 * FRINGE, width + 2 * FRINGE
         features = make(*outer)
-        tile = memory.choose_tile(features, *outer, free)
+        try:
+            tile = memory.choose_tile(features, *outer, free)
+        except MemoryError as error:
+            raise MemoryError(f"stage {width}x{height}: {error}") from None
         plan.append(Stage(height, width, steps, memory.estimate(features, *outer, tile), tile))
     return plan
 
