@@ -41,6 +41,7 @@ setup(
         "gluonbook.chapters": ["*.py"],
         "gluonbook.datasets": ["*.md", "*/*", "*/*/*"],
     },
+    exclude_package_data={"gluonbook.datasets": ["*/__pycache__/*"]},
     install_requires=[
         "numpy>=1.20,<2",
         "gluoncv==0.10.5.post0",

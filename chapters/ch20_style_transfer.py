@@ -71,15 +71,16 @@ of_style = [strides[name] for name in found.style]
 chapter.claim("20.2", min(of_style) < strides[content_layer] < max(of_style))
 
 # %% [markdown]
-# Five layers, four channels of each: from every edge to where something is.
+# Five layers, the four channels of each that vary most: from every edge to where something is.
 
 # %%
 outputs = dict(zip(found.layers, found.net(nd.array(style.standardise(small), ctx=opt.device))))
 shown = [name for name in found.layers if name in ("filters0", "sums0", "filters1", "sums2", content_layer)]
 axes = chapter.figure("features", len(shown), 4, figsize=(8.4, 1.5 * len(shown)))
 for row, name in zip(axes, shown):
-    for channel, ax in enumerate(row):
-        ax.imshow(outputs[name][0, -1 - 5 * channel].asnumpy(), cmap="gray")
+    channels = outputs[name][0].asnumpy()  # (C, H, W)
+    for channel, ax in zip(channels.std((1, 2)).argsort()[::-1], row):
+        ax.imshow(channels[channel], cmap="gray", vmax=np.quantile(channels[channel], 0.99))
         ax.set(xticks=[], yticks=[])
     row[0].set_ylabel(f"{name}\n{outputs[name].shape[1:]}", fontsize="small")
 
@@ -106,16 +107,16 @@ for title, picture in (("the lake", small), ("the painting", small_painted)):
     grams[title] = style.gram(seen["sums1"])[0].asnumpy()
 axes = chapter.figure("gram", 1, 2, figsize=(7.6, 3.6))
 for ax, (title, matrix) in zip(axes, grams.items()):
-    image = ax.imshow(matrix, cmap="viridis", vmin=0, vmax=max(map(np.max, grams.values())))
+    image = ax.imshow(matrix, cmap="viridis", vmin=0, vmax=np.quantile([*grams.values()], 0.98))
     ax.set(title=f"Gram matrix of {title}", xlabel="channel", ylabel="channel")
-ax.figure.colorbar(image, ax=axes, shrink=0.8)
+ax.figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
 
 
 # %% [markdown]
 # ## What each loss does alone (内容损失、样式损失、总变差损失)
-# Two start from noise: the content loss alone brings the scene back, without fine detail and without colour, for the
-# content layer's filters are grey; the style loss alone paints the texture and palette, with no scene. Total variation
-# alone, from the lake, flattens.
+# Two start from faint noise: the content loss alone brings the scene back, without fine detail and without colour, for
+# the content layer's filters are grey; the style loss alone paints the texture and palette, with no scene. Total
+# variation alone, from the lake, flattens.
 
 
 # %%
@@ -136,7 +137,7 @@ def minimise(x, weights, steps):
     return style.to_picture(optimiser.x), first, style.evaluate(target, optimiser.x)[0]
 
 
-noise = np.random.default_rng(opt.seed).standard_normal(x.shape).astype(np.float32)
+noise = 0.1 * np.random.default_rng(opt.seed).standard_normal(x.shape).astype(np.float32)
 suited = found.weights
 alone = {
     "content loss": minimise(noise, style.Weights(1.0, 0.0, 0.0), opt.steps),
@@ -198,6 +199,7 @@ ax = chapter.figure("staged_or_not", figsize=(5.4, 3.4))
 for color, (title, values) in zip(COLORS, totals.items()):
     ax.semilogy(range(1, len(values) + 1), values, color=color, label=title, marker="o", markersize=3)
 ax.set(xlabel=f"step at {fine[0]}x{fine[1]}", ylabel="loss")
+ax.xaxis.get_major_locator().set_params(integer=True)
 ax.legend()
 
 # %% [markdown]
@@ -208,9 +210,9 @@ enlarged = resize(first.picture, second.picture.shape[:2])
 H, W = enlarged.shape[:2]
 part = slice(H // 3, 2 * H // 3), slice(W // 4, W // 4 + W // 3)
 axes = chapter.figure("two_stages", 2, 2, figsize=(10, 7))
-for row, titles in zip(axes, (("first stage, enlarged", "second stage"), ("a part of it", "the same part"))):
-    for ax, title, picture in zip(row, titles, (enlarged, second.picture)):
-        plot.picture(picture if row is axes[0] else picture[part], ax).set_title(title)
+for column, title, picture in zip(axes.T, ("first stage, enlarged", "second stage"), (enlarged, second.picture)):
+    plot.picture(picture, column[0]).set_title(title)
+    plot.picture(picture[part], column[1])
 
 # %% [markdown]
 # ## 20.6 What was reached (结果)

@@ -38,7 +38,7 @@ class Solids:
             self.add([bottom[i], bottom[j], lid[j], lid[i]], material, colour)
         self.add(lid, top or material, colour)
 
-    def prism(self, profile, at, material, colours, turn=0.0):
+    def prism(self, profile, at, material, colours):
         """A body of revolution about a vertical axis: profile rows are (radius, z, colour number)."""
         sides = 40
         angle = np.linspace(0, 2 * np.pi, sides + 1)

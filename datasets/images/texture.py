@@ -101,11 +101,6 @@ def ridged(x, y, seed=0, octaves=7, gain=2.0, offset=1.0):
     return total / whole
 
 
-def warp(x, y, seed, amount, octaves=3):
-    """Move coordinates by noise, as a hand or a stream would."""
-    return x + amount * fbm(x, y, seed, octaves), y + amount * fbm(x + 5.2, y - 8.3, seed + 7, octaves)
-
-
 def bilinear(table, rows, columns):
     """Sample (R, C) or (R, C, K) at fractional places; outside, the edge goes on."""
     rows = np.clip(rows, 0, table.shape[0] - 1.001)

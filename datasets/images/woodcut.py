@@ -31,7 +31,7 @@ def _sky(x, y, seed):
     return Block(tone + 0 * angle, ring)
 
 
-def _clouds(block, x, y, seed):
+def _clouds(block, x, y):
     for number, (cx, cy, wide, tall) in enumerate(
         ((0.25, 0.20, 0.30, 0.06), (0.62, 0.10, 0.26, 0.045), (1.20, 0.18, 0.2, 0.04), (0.60, 0.36, 0.2, 0.03))
     ):
@@ -146,7 +146,7 @@ def _foam(block, inside, x, y, seed, scale):
         curl = at[1] < 0.70
         cv2.circle(white, (column, row), int(scale * (0.005 + 0.009 * rng.random() ** 2)), 1, -1)
         if rng.random() < (0.55 if curl else 0.25):
-            _claw(white, rng, at, out, (0.012 + 0.036 * rng.random()) * (1 if curl else 0.6), scale)
+            _claw(white, at, out, (0.012 + 0.036 * rng.random()) * (1 if curl else 0.6), scale)
         if curl and rng.random() < 0.75:
             away = at + out * rng.exponential(0.017) + rng.normal(0, 0.012, 2) + (0.012, 0.0)
             cv2.circle(flecks, tuple((away * scale).astype(int)), int(scale * rng.uniform(0.0012, 0.0042)), 1, -1)
@@ -158,7 +158,7 @@ def _foam(block, inside, x, y, seed, scale):
     return _lay(block, shade & (perlin(x * 34, y * 34, seed + 35) > 0.22), 0.40, (x + y) / PITCH * 1.1), white > 0
 
 
-def _claw(white, rng, at, out, reach, scale):
+def _claw(white, at, out, reach, scale):
     """A finger of foam that goes out from the edge and hooks to the fore."""
     side = np.array([-out[1], out[0]]) * (1 if out[1] > 0 or out[0] > 0 else -1)
     for t in np.linspace(0, 1, 14):
@@ -289,7 +289,7 @@ def draw(seed=0, width=SIZE[0], oversampling=2):
     block = _sky(x, y, seed)
     sun_disc = np.hypot(x - SUN[0], y - SUN[1]) < SUN[2] + 0.004
     block = _lay(block, sun_disc, np.where(np.hypot(x - SUN[0], y - SUN[1]) > SUN[2] - 0.001, 1.2, -0.3), block.phase)
-    block = _clouds(block, x, y, seed)
+    block = _clouds(block, x, y)
     block = _mountain(block, x, y, seed)
     block = _sea(block, x, y, seed)
     block = _far_shore(block, x, y, seed)
