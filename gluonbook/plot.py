@@ -238,7 +238,8 @@ def transfer_losses(history: Sequence[Mapping[str, Any]], ax: Any = None) -> Any
         if history[step - 1]["stage"] != history[step - 2]["stage"]:
             ax.axvline(step - 0.5, color=MUTED, linewidth=0.8)
     ax.set(xlabel="step", ylabel="loss, with its weight")
-    ax.legend()
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend()
     return ax
 
 

@@ -384,6 +384,58 @@ def test_a_picture_of_the_size_stays_and_any_view_of_one_is_taken():
     assert resize(noise(1, 9), 4).shape == resize(noise(9, 1), 4).shape == (4, 4, 3)
 
 
+# ---- squeezed to a height and a width ----
+
+
+def test_a_height_and_a_width_in_that_order():
+    """4 x 6 pixels to 2 x 3: blocks of 2 x 2."""
+    values = noise(4, 6)
+    got = resize(values, (2, 3))
+    assert (got.shape, got.dtype) == ((2, 3, 3), np.uint8)
+    assert np.abs(got - values.reshape(2, 2, 3, 2, 3).mean((1, 3))).max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 8), (40, 2), (5, 7), (50, 70)])
+def test_any_height_and_width_is_taken_and_a_square_is_one_number(size):
+    values = noise(5, 7)
+    assert resize(values, size).shape == (*size, 3)
+    np.testing.assert_array_equal(resize(values, (size[0], size[0])), resize(values, size[0]))
+    np.testing.assert_array_equal(resize(values[:, ::-1], size), resize(values[:, ::-1].copy(), size))
+
+
+def test_a_picture_of_the_height_and_width_stays_and_one_turned_does_not():
+    values = noise(5, 7)
+    np.testing.assert_array_equal(resize(values, (5, 7)), values)
+    assert resize(values, (7, 5)).shape == (7, 5, 3)
+
+
+def test_fewer_pixels_are_means_and_more_lie_between_whichever_side_shrinks():
+    """Two rows of four pixels: to 1 x 4, half as many, means; to 1 x 16, twice as many, between."""
+    values = np.array([[0, 100, 0, 100], [100, 200, 100, 200]], np.uint8)
+    assert resize(values, (1, 4)).tolist() == [[50, 150, 50, 150]]
+    wider = resize(values, (1, 16))
+    assert len(set(wider[0].tolist())) > 4
+
+
+def test_a_mask_has_no_channels_and_floats_stay_floats():
+    mask = noise(4, 6)[..., 0].astype(np.float32) / 255
+    got = resize(mask, (2, 3))
+    assert (got.shape, got.dtype) == ((2, 3), np.float32)
+    np.testing.assert_allclose(got, mask.reshape(2, 2, 3, 2).mean((1, 3)), rtol=1e-5)
+    np.testing.assert_allclose(resize(mask, (11, 13)).mean(), mask.mean(), rtol=0.1)
+    assert resize(np.full((3, 4, 3), -1.5, np.float32), (7, 5)).tolist() == np.full((7, 5, 3), -1.5).tolist()
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 30), st.integers(1, 30))
+@settings(max_examples=60, deadline=None)
+def test_no_value_leaves_the_range_of_the_picture(height, width, rows, columns):
+    values = noise(height, width) // 2 + 40
+    got = resize(values, (rows, columns))
+    assert got.shape == (rows, columns, 3)
+    assert values.min() <= got.min()
+    assert got.max() <= values.max()
+
+
 # ---- which pictures ----
 
 

@@ -20,12 +20,17 @@ EPOCHS = [
     {"epoch": epoch, "cls": 3 / epoch, "box": 1 / epoch, "voc07": 0.2 * epoch, "voc12": 0.25 * epoch}
     for epoch in (1, 2, 3)
 ]
+STEPS = [
+    {"stage": stage, "content": 4.0 / step, "style": 90.0 / step, "tv": 2.0, "seconds": step}
+    for step, stage in enumerate([1, 1, 1, 2, 2, 3], 1)
+]
 DRAW = {
     "perplexity_curves": lambda ax: plot.perplexity_curves({"a": [9.0, 3.0]}, ax),
     "history_curves": lambda ax: plot.history_curves(HISTORY, ax),
     "bars": lambda ax: plot.bars({"分": 0.5, "开": 0.25}, ax),
     "picture": lambda ax: plot.picture(PIXELS, ax),
     "detections": lambda ax: plot.detections(PIXELS, ROWS, CLASSES, TRUTH, ax),
+    "transfer_losses": lambda ax: plot.transfer_losses(STEPS, ax),
 }
 
 
@@ -227,6 +232,54 @@ def test_a_detectors_history_is_drawn_on_the_pair_that_is_given():
     assert [one is other for one, other in zip(drawn, pair)] == [True, True]
     first, second = plot.detector_history(EPOCHS)[0], plot.detector_history(EPOCHS)[0]
     assert first.figure is not second.figure
+
+
+def test_a_transfers_losses_are_the_numbers_from_step_one_on():
+    ax = plot.transfer_losses(STEPS)
+    lines = {line.get_label(): points(line) for line in ax.lines[:3]}
+    assert lines == {
+        name: [(step, entry[key]) for step, entry in enumerate(STEPS, 1)]
+        for name, key in (("content", "content"), ("style", "style"), ("total variation", "tv"))
+    }
+    assert ax.get_yscale() == "log"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "loss, with its weight")
+    assert [entry.get_text() for entry in ax.get_legend().get_texts()] == list(lines)
+    assert len({line.get_color() for line in ax.lines[:3]}) == 3
+
+
+def test_lines_divide_the_stages_of_a_transfer():
+    """The first stage has three steps, the second two."""
+    dividers = plot.transfer_losses(STEPS).lines[3:]
+    assert [list(line.get_xdata()) for line in dividers] == [[3.5, 3.5], [5.5, 5.5]]
+    assert {line.get_color() for line in dividers} == {plot.MUTED}
+    assert len(plot.transfer_losses(STEPS[:3]).lines) == 3
+
+
+@pytest.mark.parametrize("name", ["content", "style", "tv"])
+def test_a_loss_whose_weight_is_0_is_not_drawn(name):
+    """A logarithm of 0 is none; the others keep their colours."""
+    full = {line.get_label(): line.get_color() for line in plot.transfer_losses(STEPS).lines[:3]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = plot.transfer_losses([{**entry, name: 0.0} for entry in STEPS])
+        ax.figure.canvas.draw()
+    missing = {"tv": "total variation"}.get(name, name)
+    drawn = {line.get_label(): line.get_color() for line in ax.lines[:2]}
+    assert drawn == {label: color for label, color in full.items() if label != missing}
+
+
+@pytest.mark.parametrize("history", [[], [{"stage": i, "content": 0.0, "style": 0.0, "tv": 0.0} for i in (1, 2)]])
+def test_a_transfer_that_lost_nothing_is_drawn_in_silence(history):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = plot.transfer_losses(history)
+        ax.figure.canvas.draw()
+    assert ax.get_legend() is None
+
+
+def test_a_transfers_single_step_is_drawn():
+    ax = plot.transfer_losses(STEPS[:1])
+    assert [points(line) for line in ax.lines] == [[(1, 4)], [(1, 90)], [(1, 2)]]
 
 
 def test_chinese_is_drawn_with_the_packages_own_font(tmp_path):

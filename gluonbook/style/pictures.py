@@ -98,6 +98,6 @@ def read_settings(path: _files.PathLike) -> dict[str, Any]:
         with Image.open(path) as image:
             image.load()  # text may stand behind the pixels
             found = json.loads(image.info.get(METADATA, "{}"))
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return {}
     return found if isinstance(found, dict) else {}
