@@ -266,9 +266,11 @@ STAGES = [(300, 200), (1200, 800)]
         (["--stages", "60x50"], {"stages": [(60, 50)]}),
         (["--stages", "60X50, 90×70"], {"stages": [(60, 50), (90, 70)]}),
         (["--size", "1200x800"], {"stages": STAGES}),
-        (["--size", "192x200"], {"stages": [(48, 50), (192, 200)]}),
-        (["--size", "191x200"], {"stages": [(191, 200)]}),
-        (["--size", "200x100"], {"stages": [(200, 100)]}),
+        (["--size", "288x192"], {"stages": [(72, 48), (288, 192)]}),
+        (["--size", "284x192"], {"stages": [(284, 192)]}),  # the content would have 71x47 pixels in 71x48
+        (["--size", "192x800"], {"stages": [(192, 800)]}),
+        (["--size", "192x200", "--stretch"], {"stages": [(48, 50), (192, 200)], "stretch": True}),
+        (["--size", "191x200", "--stretch"], {"stages": [(191, 200)], "stretch": True}),
         (["--steps", "7"], {"steps": [7]}),
         (["--steps", "7,8"], {"steps": [7, 8]}),
         (["--features", "vgg16"], {"features": "vgg16"}),
@@ -302,6 +304,28 @@ def as_list(value):
         if type(value) in (list, tuple)
         else value
     )
+
+
+def test_size_fits_pictures_that_stand(here, run):
+    """Four times smaller it would be 33x50 pixels, which is too small to start with."""
+    Image.fromarray(picture(0, 150, 100)).save("c.png")
+    write("s.png")
+    status, out, _ = run("c.png", "s.png", "-o", "out.png", "--size", "300x200", "--steps", "1", "--device", "cpu")
+    assert status == 0
+    assert [line.split(", ")[0] for line in out.splitlines()[1:-3]] == ["stage 1: 133x200"]
+
+
+def test_in_a_batch_size_fits_each_picture(here, run):
+    write("s.png")
+    Image.fromarray(picture(0, 64, 96)).save("s.png")
+    for name, shape in (("lies", (64, 96)), ("stands", (96, 64))):
+        os.makedirs("in", exist_ok=True)
+        Image.fromarray(picture(0, *shape)).save(f"in/{name}.png")
+    words = ["in", "s.png", "-o", "out", "--size", "288x192", "--steps", "1", "--device", "cpu"]
+    assert run(*words)[0] == 0
+    stages = [pictures.read_settings(f"out/{name}-s.png")["stages"] for name in ("lies", "stands")]
+    assert stages == [[[72, 48], [288, 192]], [[288, 192]]]
+    assert run(*words, "--resume")[1].startswith("out/lies-s.png is finished\nout/stands-s.png is finished\n")
 
 
 def test_help_names_every_flag_and_default(cli):
@@ -418,6 +442,14 @@ def test_what_would_overwrite_a_picture_that_is_read_is_refused(pair, run, refus
     before = {name: (pair / name).read_bytes() for name in os.listdir(".") if os.path.isfile(name)}
     assert_refused(run("c.png", "s.png", "-o", out, *SMALL, *more), "would overwrite a picture that is read")
     assert {name: (pair / name).read_bytes() for name in os.listdir(".") if os.path.isfile(name)} == before
+
+
+@pytest.mark.parametrize("gif", ["out.png", "./out.png", "out.losses.png"])
+def test_the_gif_needs_a_place_of_its_own(pair, run, refusing, gif):
+    result = run("c.png", "s.png", "-o", "out.png", *SMALL, "--gif", gif)
+    assert_refused(
+        result, "out.losses.png would be written twice" if "losses" in gif else "out.png would be written twice"
+    )
 
 
 def test_a_picture_that_is_read_through_a_link_is_not_overwritten(pair, run, refusing):

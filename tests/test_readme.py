@@ -64,6 +64,7 @@ def test_the_python_example_runs():
     exec(code, {"print": printed.append})
     assert [text[:2] for text in printed[0]] == ["分开", "不分"]
     assert [len(text) for text in printed[0]] == [22, 23]
+    assert printed[1] == (64, 96, 3)
 
 
 def test_ci_runs_the_test_command():

@@ -1053,7 +1053,7 @@ def test_a_preview_is_a_checkpoint(little, monkeypatch, out, whole):
 
 
 def test_without_previews_the_result_is_written_alone(little, written, out, tmp_path):
-    result = stylize(CONTENT, STYLE, out, **TWO, preview_every=0)
+    result = stylize(CONTENT, STYLE, out, **{**ONE, "steps": 12}, preview_every=0)
     assert [settings["finished"] for _, _, settings in written] == [True]
     np.testing.assert_array_equal(read_picture(out), result.picture)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

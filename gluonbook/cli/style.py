@@ -120,7 +120,8 @@ def stylize(
     if size is not None:
         if context.get_parameter_source("stages") == click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("give --size or --stages, not both")
-        settings["stages"] = _stages(size)
+        if len(size) != 1:
+            raise click.UsageError("--size is one size; several are --stages")
     contents, styles = find_pictures([content]), find_pictures([style])
     if len(contents) * len(styles) == 1 and not Path(content).is_dir() and not Path(style).is_dir():
         path = Path(out)
@@ -129,22 +130,24 @@ def stylize(
         _check_out(written, [*contents, *styles, *(Path(_split(entry)[0]) for entry in blend), *map(Path, masks)])
         if resume and (folder := transfer.run_folder(path)).is_dir():
             take_saved(context, settings, runs.saved_recipe(folder))
-            if size is not None:
-                settings["stages"] = _stages(size)
-        sources = read_styles(styles[0], blend, masks, background)
-        _one(read_picture(contents[0], background), sources, path, resume, gif, settings, sys.argv[1:])
+        sources, picture = read_styles(styles[0], blend, masks, background), read_picture(contents[0], background)
+        if size is not None:
+            settings["stages"] = _stages(size[0], picture.shape, settings["stretch"])
+        _one(picture, sources, path, resume, gif, settings, sys.argv[1:])
         return 0
     if blend or masks or gif:
         raise click.UsageError("--blend, --mask and --gif go with one content and one style, not with folders")
     given = {name for name in settings if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
-    return _all(contents, styles, Path(out), resume, background, settings, given | ({"stages"} if size else set()))
+    if size is not None:
+        given.add("stages")
+    return _all(contents, styles, Path(out), resume, background, size, settings, given)
 
 
-def _stages(size: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    if len(size) != 1:
-        raise click.UsageError("--size is one size; several are --stages")
-    (width, height), smaller = size[0], (size[0][0] // SMALLER, size[0][1] // SMALLER)
-    return [smaller, (width, height)] if min(smaller) >= transfer.LEAST_SIDE else [(width, height)]
+def _stages(size: tuple[int, int], shape: tuple[int, ...], stretch: bool) -> list[tuple[int, int]]:
+    """Return the stages of --size for a content of a shape: two, or one where the first would be too small."""
+    smaller = size[0] // SMALLER, size[1] // SMALLER
+    fits = min(pictures.fit_size(shape, smaller, stretch)) >= transfer.LEAST_SIDE
+    return [smaller, size] if fits else [size]
 
 
 def _check_format(path: Path) -> None:
@@ -153,10 +156,11 @@ def _check_format(path: Path) -> None:
 
 
 def _check_out(written: Sequence[Path], read: Sequence[Path]) -> None:
-    places = {other.resolve() for other in read if other.exists()}
+    places = {other.resolve(): "overwrite a picture that is read" for other in read if other.exists()}
     for path in written:
         if path.resolve() in places:
-            raise click.UsageError(f"{path} would overwrite a picture that is read: give another place")
+            raise click.UsageError(f"{path} would {places[path.resolve()]}: give another place")
+        places[path.resolve()] = "be written twice"
 
 
 def read_styles(
@@ -242,7 +246,7 @@ def _figure_of(out: Path) -> Path:
 
 
 def _all(
-    contents: Sequence[Path], styles: Sequence[Path], out: Path, resume: bool, background: Any,
+    contents: Sequence[Path], styles: Sequence[Path], out: Path, resume: bool, background: Any, size: Any,
     settings: dict[str, Any], given: set[str],
 ) -> int:  # fmt: skip
     """Write every content in every style and a contact sheet; what cannot be read is told, and the others go on."""
@@ -256,12 +260,15 @@ def _all(
         first, second = read[content], read[style]
         if first is None or second is None:
             continue
-        if resume and _is_finished(path, settings, given):
+        own = dict(settings)
+        if size is not None:
+            own["stages"] = _stages(size[0], first.shape, settings["stretch"])
+        if resume and _is_finished(path, own, given):
             click.echo(f"{path} is finished")
             results[content, style] = read_picture(path)
             continue
         click.echo(f"{content} in the style of {style}")
-        folder, own = transfer.run_folder(path), dict(settings)
+        folder = transfer.run_folder(path)
         going_on = resume and (folder / training.CHECKPOINT).exists()
         try:
             if going_on:
