@@ -9,7 +9,7 @@ that its outputs have deviation 10 on the content, about what ImageNet's weights
 ``[bench]``). ``the book's recipe``: Adam, 0.01, 500 steps, a tenth of it every 200, the network not hybridised, the
 Gram matrices by ``nd.dot``, every loss read back; beside it this package's L-BFGS until it has the loss that the recipe
 ends with. ``two stages``: 300x200 and then ``--width``, until the loss that a run has which starts at ``--width`` and
-takes ``--steps`` there.
+takes ``--steps`` there; with the random filters, and at half the width with VGG-19.
 """
 
 import argparse
@@ -62,13 +62,13 @@ def prepared(size):
     return [style.standardise(resize(data.sample_picture(name), size)) for name in ("lake", "impressionist")]
 
 
-def objective_at(size, vgg):
+def objective_at(size, features):
     """Return what is minimised at a size, and the content there."""
     from gluonbook import style
     from gluonbook._mxnet import mx
 
     content, painted = prepared(size)
-    return style.make_objective(vgg, content, [style.Style(painted)], vgg.weights, None, mx.cpu()), content
+    return style.make_objective(features, content, [style.Style(painted)], features.weights, None, mx.cpu()), content
 
 
 def steps_beside_torch(vgg, arrays, rounds):
@@ -218,6 +218,26 @@ def until(goal, x, loss, most):
     return optimiser.x, curve, False
 
 
+def two_stages(name, features_for, width, num_steps):
+    """Print and return the losses over seconds of a run at one size, and of one that comes to it by a smaller."""
+    from gluonbook.data.pictures import resize
+
+    size = (width * 2 // 3, width)
+    goal, content = objective_at(size, features_for(size))
+    _, direct, _ = until(goal, content, -np.inf, num_steps)
+    first_goal, start = objective_at(SMALL, features_for(SMALL))
+    x, first, _ = until(first_goal, start, -np.inf, STAGE_STEPS)
+    enlarged = resize(x[0].transpose(1, 2, 0), size).transpose(2, 0, 1)[None]
+    _, second, reached = until(goal, enlarged, direct[-1][1], num_steps)
+    seconds = first[-1][0] + second[-1][0]
+    print(
+        f"{name}, from the content at {size[1]}x{size[0]}: loss {direct[-1][1]:.4g} after {len(direct)} steps,", end=" "
+    )
+    print(f"{direct[-1][0]:.0f} s; two stages: {len(first)} + {len(second)} steps, {seconds:.0f} s,", end=" ")
+    print(f"{seconds / direct[-1][0]:.2f} of the time{'' if reached else ' (not reached)'}", flush=True)
+    return {"direct": direct, "first": first, "second": second, "reached": reached}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
@@ -232,7 +252,6 @@ def main():
         return
     from gluonbook import style
     from gluonbook._mxnet import mx
-    from gluonbook.data.pictures import resize
 
     print(" ".join(f"{name} {value}" for name, value in machine().items()), flush=True)
     arrays = random_vgg(prepared(SMALL)[0])
@@ -250,18 +269,10 @@ def main():
     print(f"{curve[-1][1]:.4g} after {len(curve)} steps, {curve[-1][0]:.0f} s, ", end="")
     print(f"{curve[-1][0] / book_seconds:.2f} of the time{'' if reached else ' (not reached)'}", flush=True)
 
-    size = (chosen.width * 2 // 3, chosen.width)
-    large, content = objective_at(size, vgg)
-    _, direct, _ = until(large, content, -np.inf, chosen.steps)
-    small, start = objective_at(SMALL, vgg)
-    x, first, _ = until(small, start, -np.inf, STAGE_STEPS)
-    enlarged = resize(x[0].transpose(1, 2, 0), size).transpose(2, 0, 1)[None]
-    _, second, reached = until(large, enlarged, direct[-1][1], chosen.steps)
-    seconds = first[-1][0] + second[-1][0]
-    figures["stages"] = {"direct": direct, "first": first, "second": second, "reached": reached}
-    print(f"from the content at {size[1]}x{size[0]}: loss {direct[-1][1]:.4g} after {len(direct)} steps,", end=" ")
-    print(f"{direct[-1][0]:.0f} s; two stages: {len(first)} + {len(second)} steps, {seconds:.0f} s,", end=" ")
-    print(f"{seconds / direct[-1][0]:.2f} of the time{'' if reached else ' (not reached)'}")
+    networks = {"random filters": (lambda size: style.random_features(*size, 0, mx.cpu()), chosen.width)}
+    networks["VGG-19"] = (lambda size: vgg, chosen.width // 2)
+    for name, (features_for, width) in networks.items():
+        figures[f"stages, {name}"] = two_stages(name, features_for, width, chosen.steps)
     if chosen.out:
         chosen.out.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=1) + "\n")
 

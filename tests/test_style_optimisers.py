@@ -179,13 +179,20 @@ def test_no_step_goes_up(seed):
     assert values[-1] < values[0]
 
 
-def test_values_with_the_noise_of_rounding_do_not_stop_it():
-    """A value of a million whose last digits are wrong: what is gained in a step is less than that."""
+def test_values_that_rounding_makes_equal_do_not_stop_it():
+    """Of a million, float32 knows sixteenths: near the minimum a step gains less; the gradient still leads there."""
     evaluate, _, minimum = quadratic(1, condition=3.0)
-    rng = np.random.default_rng(0)
     optimiser = LBFGS(np.zeros(12, np.float32))
-    run(optimiser, lambda x: (1e6 + evaluate(x)[0] + rng.uniform(-0.3, 0.3), evaluate(x)[1]), 30)
-    np.testing.assert_allclose(optimiser.x, minimum, atol=0.2)
+    run(optimiser, lambda x: (float(np.float32(1e6 + evaluate(x)[0])), evaluate(x)[1]), 30)
+    np.testing.assert_allclose(optimiser.x, minimum, atol=0.02)
+
+
+@pytest.mark.parametrize(("minimum", "second"), [(0.03, 0.03), (0.045, 0.045), (0.005, 0.01)])
+def test_a_step_too_far_is_followed_by_one_to_the_minimum_of_a_parabola(minimum, second):
+    """A tenth at first; then where a parabola through both values has its minimum, but a tenth of that at least."""
+    recorder = Recorder(lambda x: (50 * float((x[0] - minimum) ** 2), 100 * (x - np.float32(minimum))))
+    assert LBFGS(np.zeros(1)).step(recorder)
+    np.testing.assert_allclose([x[0] for x in recorder.asked[:3]], [0, FIRST_CHANGE, second], rtol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(4,), (1, 3, 5, 7), (1, 1)])

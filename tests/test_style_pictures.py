@@ -4,6 +4,7 @@ import json
 import os
 import random
 import warnings
+import zlib
 
 import cv2
 import numpy as np
@@ -283,6 +284,19 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
+def test_a_disk_that_gets_full_leaves_the_old_picture(tmp_path, monkeypatch):
+    def save(image, path, **how):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    write_picture(tmp_path / "a.png", noise(), SETTINGS)
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(OSError, match="disk full"):
+        write_picture(tmp_path / "a.png", noise(seed=1), {})
+    assert read_settings(tmp_path / "a.png") == SETTINGS
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
 def png_with(path, **texts):
     info = PngInfo()
     for key, text in texts.items():
@@ -316,6 +330,23 @@ def test_what_is_no_picture_holds_none(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     for name in ("empty.png", "text.png", "missing.png", "."):
         assert read_settings(tmp_path / name) == {}
+
+
+def test_a_png_whose_pixels_go_on_in_a_chunk_without_a_name_holds_none(tmp_path):
+    """Pillow calls that a SyntaxError, and only once it reads the pixels."""
+    write_picture(tmp_path / "a.png", noise(), SETTINGS)
+    data = (tmp_path / "a.png").read_bytes()
+    start = data.index(b"IDAT") - 4
+    length = int.from_bytes(data[start : start + 4], "big")
+    pixels = data[start + 8 : start + 8 + length]
+    chunks = [
+        len(part).to_bytes(4, "big") + name + part + zlib.crc32(name + part).to_bytes(4, "big")
+        for name, part in ((b"IDAT", pixels[:100]), (b"2j\xad#", pixels[100:]))
+    ]
+    (tmp_path / "b.png").write_bytes(data[:start] + b"".join(chunks) + data[start + 12 + length :])
+    with pytest.raises(SyntaxError), Image.open(tmp_path / "b.png") as image:
+        image.load()
+    assert read_settings(tmp_path / "b.png") == {}
 
 
 def test_a_picture_too_large_to_be_opened_holds_none(tmp_path, monkeypatch):

@@ -307,6 +307,35 @@ def test_keep_colors_sees_no_colour_of_the_style(little):
     assert kept[0].picture.tobytes() == kept[1].picture.tobytes()
 
 
+@pytest.fixture
+def compared(monkeypatch):
+    """The content and the styles of each stage, as they are compared with; (H, W, 3) uint8."""
+    calls, make = [], transfer.make_objective
+
+    def making(features, content, styles, *rest):
+        calls.append([to_picture(content), *(to_picture(style.X) for style in styles)])
+        return make(features, content, styles, *rest)
+
+    monkeypatch.setattr(transfer, "make_objective", making)
+    return calls
+
+
+@pytest.mark.parametrize("keep_colors", [False, True])
+def test_keep_colors_compares_with_grey_pictures(little, compared, keep_colors):
+    stylize(CONTENT, STYLE, **TWO, keep_colors=keep_colors)
+    for picture in (picture for stage in compared for picture in stage):
+        assert (np.ptp(picture.astype(int), axis=2).max() <= 1) == keep_colors
+
+
+@pytest.mark.parametrize("shape", [(54, 66), (80, 60), (600, 900)])
+def test_a_style_has_as_many_pixels_as_the_stage_and_is_not_distorted(little, compared, shape):
+    stylize(CONTENT, stripes(0, *shape), **TWO)
+    for stage, (height, width) in zip(compared, ((48, 72), (64, 96))):
+        found = stage[1].shape
+        assert found[0] * found[1] == pytest.approx(height * width, rel=0.02)
+        assert found[0] / found[1] == pytest.approx(shape[0] / shape[1], rel=0.02)
+
+
 def test_keep_colors_gives_the_style_the_contents_brightness(little):
     """So a style that is the same but darker and flatter makes the same picture, but for its rounding."""
     flat = (STYLE * 0.5 + 20).round().astype(np.uint8)
@@ -998,7 +1027,8 @@ def test_too_little_memory_is_told_with_both_numbers_before_anything_is_computed
     free(monkeypatch, GIB)
     monkeypatch.setattr(transfer, "evaluate", None)
     with pytest.raises(
-        MemoryError, match=r"3632x2432 needs about [34]\.\d GiB of memory, and 1\.0 GiB can be taken: cho"
+        MemoryError,
+        match=r"^stage 3600x2400: 3632x2432 needs about [34]\.\d GiB of memory, and 1\.0 GiB can be taken: cho",
     ):
         stylize(CONTENT, STYLE, out, stages=stages, steps=1, device="cpu")
     assert not out.exists()
