@@ -1,7 +1,7 @@
 """Chapter 20: style transfer
 
 Asks:    what in a network's features is the content of a picture and what its style, and why paint small before large?
-Needs:   the embedded pictures, no network, no GPU.  Time: 4 min (--quick 20 s) on two cores.
+Needs:   the embedded pictures, no network, no GPU.  Time: 5 min (--quick 20 s) on two cores.
 Claims:  20.1 20.2 20.3 20.4 20.5 20.6
 """
 
@@ -250,7 +250,7 @@ chapter.claim("20.6", pictures.read_settings(opt.out / "lake.png")["finished"])
 # %%
 photograph, woodcut = data.sample_picture("china"), data.sample_picture("woodcut")
 axes = chapter.figure("weights", 3, 3, figsize=(10, 7.2))
-factors = (0.2, 1, 5)
+factors = (0.1, 1, 10)
 for row, by_content in zip(axes, factors):
     for ax, by_style in zip(row, factors):
         weights = {"content_weight": by_content * suited.content, "style_weight": by_style * suited.style}
