@@ -124,6 +124,13 @@ def test_less_memory_gives_smaller_tiles():
     assert len(set(sides)) == 4
 
 
+def test_of_a_strip_tiles_are_longer_than_it_is_high():
+    features = pyramid()
+    free = estimate(features, 48, 600, 300)
+    assert estimate(features, 48, 600) > free
+    assert choose_tile(features, 48, 600, free) == 300
+
+
 def test_the_smallest_tiles_are_half_margin():
     features, least = shallow(), 16
     exactly = estimate(features, 300, 400, least)
