@@ -389,7 +389,7 @@ def test_a_wrong_flag_is_one_line_and_status_2(pair, run, monkeypatch, arguments
         (["c.png", "s.png", "-o", "out.gif"], "out.gif must end in one of .png"),
     ],
 )
-def test_missing_words_are_told(pair, run, words, message):
+def test_missing_words_are_told_before_anything_is_read(pair, run, refusing, words, message):
     assert_refused(run(*words), message)
 
 
@@ -1098,6 +1098,7 @@ def test_a_real_ctrl_c_stops_the_process_and_the_printed_command_finishes(tmp_pa
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW, "stylize", *words, "--preview-every", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs behind a shell's & ignores it
     )  # fmt: skip
     while not os.path.exists("out.png") and process.poll() is None:
         time.sleep(0.02)

@@ -244,6 +244,13 @@ def test_the_same_seed_gives_the_same_picture_and_another_seed_another(little):
     assert_same(stylize(CONTENT, STYLE, **TWO, seed=1), other)
 
 
+def test_features_are_made_once_for_each_size(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(transfer, "random_features", lambda *args: sizes.append(args[:2]) or little_features(*args))
+    stylize(CONTENT, STYLE, **TWO)
+    assert sizes == [(48 + 2 * FRINGE, 72 + 2 * FRINGE), (64 + 2 * FRINGE, 96 + 2 * FRINGE)]
+
+
 def test_the_seed_is_that_of_the_random_features():
     pair = [stylize(CONTENT, STYLE, **{**ONE, "steps": 1}, seed=seed) for seed in (0, 1, 0)]
     assert_same(pair[0], pair[2])
@@ -1142,6 +1149,12 @@ def test_the_gif_goes_from_the_content_to_the_result(little, monkeypatch, out):
     assert difference(frames[-1], last) < 4
     assert away[0] < away[1] < away[2] < away[3]
     assert away[-1] > away[0] + 2
+
+
+def test_a_gif_is_as_large_as_its_last_frame(little, out):
+    stages = {**TWO, "stages": [(50, 60), (50, 96)], "stretch": True}
+    stylize(CONTENT, STYLE, out, **stages, gif=out.with_suffix(".gif"))
+    assert {frame.shape for frame in frames_of(out.with_suffix(".gif"))[0]} == {(60, 31, 3)}
 
 
 @pytest.mark.parametrize(("steps", "numbers"), [(7, [0, 1, 2, 3, 4, 5, 6, 7]), (13, [0, 1, 2, 3, 4, 5, 6, 12, 13])])
