@@ -179,6 +179,18 @@ def check_boxes(boxes: Any, pictures: Optional[Sequence[Any]] = None) -> None:
         raise ValueError(f"picture {picture}, row {row}: box {_told(boxes[n, row])} {_fault(boxes[n, row])}")
 
 
+def as_rectangle(name: str, value: Any) -> np.ndarray:
+    """Return one box in any unit as (4,) float32.
+
+    Raises:
+        TypeError, ValueError: it is none, not finite, or inverted; the message gives its value.
+    """
+    box = as_array(name, value, 4)
+    if not np.isfinite(box).all() or (box[2:] < box[:2]).any():
+        raise ValueError(f"{name}: box {_told(box)} {_fault(box)}")
+    return box
+
+
 def check_labels(labels: np.ndarray, num_classes: Optional[int], picture: Any) -> None:
     """Refuse a picture's labels whose class is no class or whose box is none.
 

@@ -75,6 +75,9 @@ def try_gpu() -> Any:
 
     Returns:
         mx.Context.
+
+    >>> try_gpu()  # doctest: +SKIP
+    cpu(0)
     """
     return try_all_gpus()[0]
 
@@ -87,6 +90,9 @@ def try_all_gpus() -> list[Any]:
 
     Returns:
         list of mx.Context, at least one.
+
+    >>> try_all_gpus()  # doctest: +SKIP
+    [gpu(0), gpu(1)]
     """
     gpus = probe_gpus()
     usable = [mx.gpu(gpu.number) for gpu in gpus if gpu.problem is None]

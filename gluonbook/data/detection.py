@@ -1,8 +1,6 @@
 """Detection sets: pictures with labelled boxes; the embedded one, the book's two, and a user's own."""
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +10,7 @@ import numpy as np
 
 from gluonbook import _check, _files
 from gluonbook.data import annotations, drawn, records
-from gluonbook.data.fetch import Dataset, find
+from gluonbook.data.fetch import Dataset, find, unpack
 from gluonbook.data.pictures import decode_picture, read_picture
 
 Source = Union[Path, records.Record, np.ndarray]
@@ -158,9 +156,13 @@ def pikachu(path: Optional[_files.PathLike] = None) -> tuple[DetectionSet, Detec
     Raises:
         DataNotFound: it is nowhere and cannot be downloaded; the message says which file goes where.
     """
-    files = [_beside(path, dataset) for dataset in _PIKACHU]
-    train, val = (_read_rec(find(dataset, file), ("pikachu",)) for dataset, file in zip(_PIKACHU, files))
+    train, val = (_read_rec(file, ("pikachu",)) for file in pikachu_files(path))
     return train, val
+
+
+def pikachu_files(path: Optional[_files.PathLike] = None) -> list[Path]:
+    """Return the paths of the pikachu set's ``train.rec`` and ``val.rec``; as ``pikachu``."""
+    return [find(dataset, _beside(path, dataset)) for dataset in _PIKACHU]
 
 
 def banana(path: Optional[_files.PathLike] = None) -> tuple[DetectionSet, DetectionSet]:
@@ -176,7 +178,7 @@ def banana(path: Optional[_files.PathLike] = None) -> tuple[DetectionSet, Detect
     archive = find(_BANANA, path)
     folder = archive.with_suffix("")
     if not folder.is_dir():
-        _unpack(archive, folder)
+        unpack(archive, archive.parent, folder.name)
     train, val = (_read_banana(folder / f"bananas_{split}") for split in ("train", "val"))
     return train, val
 
@@ -319,23 +321,6 @@ def _read_banana(folder: Path) -> DetectionSet:
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{folder} is not a part of the banana set: {error!r}") from None
     return make_set(["banana"], paths, [[[0, *box]] for box in corners])
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive beside itself, under a name that it takes only when it is whole."""
-    import shutil
-    import tempfile
-
-    neighbour = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(neighbour)
-        inner = neighbour / folder.name
-        (inner if inner.is_dir() else neighbour).rename(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{archive} cannot be read as a zip archive: {error}") from None
-    finally:
-        shutil.rmtree(neighbour, ignore_errors=True)
 
 
 _PIKACHU_HUB = "https://apache-mxnet.s3-accelerate.amazonaws.com/gluon/dataset/pikachu/"

@@ -1,10 +1,15 @@
 """Where a data set's file is: an explicit path, ``$GLUONBOOK_DATA``, ``../data``, the cache, or a download into it."""
 
 import os
+import shutil
+import tarfile
+import tempfile
 import warnings
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from gluonbook import _files
 
@@ -21,7 +26,7 @@ class Dataset:
         filename: its name in every place that is looked at.
         urls: where it may be downloaded, the first choice first.
         digest: ``"sha256:…"`` or the like, of the file; None where only its content is known.
-        embedded: what works offline in its stead.
+        embedded: what works offline in its stead; None where nothing does.
         check: called with a downloaded file; raises ValueError if it is not the right one.
     """
 
@@ -29,7 +34,7 @@ class Dataset:
     filename: str
     urls: tuple[str, ...]
     digest: Optional[str]
-    embedded: str
+    embedded: Optional[str]
     check: Optional[Callable[[Path], None]] = None
 
 
@@ -61,9 +66,10 @@ def find(dataset: Dataset, path: Optional[_files.PathLike] = None) -> Path:
     if downloaded is not None:
         return downloaded
     looked = "\n  ".join(places + failures)
+    instead = f", or use {dataset.embedded}, which needs no network" if dataset.embedded else ""
     raise DataNotFound(
         f"the data set {dataset.name} ({dataset.filename}) was found in none of these places:\n  {looked}\n"
-        f"Put the file into one of these folders by hand, or use {dataset.embedded}, which needs no network"
+        f"Put the file into one of these folders by hand{instead}"
     )
 
 
@@ -73,11 +79,90 @@ def places_of(dataset: Dataset, path: Optional[_files.PathLike] = None) -> list[
     if path is not None:
         explicit = Path(path).expanduser()
         places.append(("path", explicit / dataset.filename if explicit.is_dir() else explicit))
-    if os.environ.get("GLUONBOOK_DATA"):
-        places.append(("$GLUONBOOK_DATA", Path(os.environ["GLUONBOOK_DATA"]).expanduser() / dataset.filename))
-    places.append(("book's folder", BOOK_FOLDER / dataset.filename))
-    places.append(("cache", _files.cache_folder() / dataset.filename))
-    return places
+    return places + [(what, home / dataset.filename) for what, home in _homes()]
+
+
+def _homes() -> list[tuple[str, Path]]:
+    """List the folders that hold data sets, in order, each with what it is."""
+    own = os.environ.get("GLUONBOOK_DATA")
+    homes = [("$GLUONBOOK_DATA", Path(own).expanduser())] if own else []
+    return [*homes, ("book's folder", BOOK_FOLDER), ("cache", _files.cache_folder())]
+
+
+def find_folder(archive: Dataset, folder: str, into: Optional[_files.PathLike] = None) -> Path:
+    """Return the folder that a data set's archive holds, downloaded and unpacked if need be.
+
+    Args:
+        archive: which.
+        folder: the folder's path inside the archive, and in every place that is looked at.
+        into: where it shall lie, or be unpacked to; None takes the first place that has it, or the archive's own.
+
+    Returns:
+        the path of a folder that exists.
+
+    Raises:
+        DataNotFound: neither folder nor archive is anywhere, and it cannot be downloaded.
+        ValueError: the archive is damaged.
+    """
+    homes = [Path(into).expanduser()] if into is not None else [home for _, home in _homes()]
+    for home in homes:
+        if (home / folder).is_dir():
+            return home / folder
+    beside = into if into is not None and (homes[0] / archive.filename).is_file() else None
+    file = find(archive, beside)
+    return unpack(file, homes[0] if into is not None else file.parent, folder)
+
+
+def unpack(archive: Path, into: Path, folder: str) -> Path:
+    """Unpack a folder of a zip or tar archive, under a name that it takes only when it is whole.
+
+    Args:
+        archive: the file.
+        into: where the folder is put; made if missing.
+        folder: its path inside the archive; the whole archive where it has no such folder.
+
+    Returns:
+        ``into / folder``.
+
+    Raises:
+        ValueError: the archive is damaged, or names a file outside of itself.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    neighbour = Path(tempfile.mkdtemp(prefix=f".{Path(folder).name}-", dir=into))
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed:
+                _extract(packed, packed.namelist(), neighbour)
+        else:
+            with tarfile.open(archive) as packed:
+                how = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # security releases have it
+                _extract(packed, [_plain(member, archive) for member in packed.getmembers()], neighbour, **how)
+        (into / folder).parent.mkdir(parents=True, exist_ok=True)
+        inner = neighbour / folder
+        (inner if inner.is_dir() else neighbour).rename(into / folder)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
+            raise
+        raise ValueError(f"{archive} cannot be read as an archive: {error}") from None
+    finally:
+        shutil.rmtree(neighbour, ignore_errors=True)
+    return into / folder
+
+
+def _extract(packed: Any, members: list[Any], folder: Path, **how: str) -> None:
+    from tqdm.auto import tqdm
+
+    for member in tqdm(members, desc="unpacking", unit="file", disable=None, dynamic_ncols=True, leave=False):
+        packed.extract(member, folder, **how)
+
+
+def _plain(member: tarfile.TarInfo, archive: Path) -> tarfile.TarInfo:
+    """Refuse what an archive may do outside of its folder: not every Python has filters for that."""
+    parts = Path(member.name).parts
+    if not (member.isfile() or member.isdir()) or Path(member.name).is_absolute() or ".." in parts:
+        raise ValueError(f"{archive} is refused: {member.name} is no file or folder inside of it")
+    member.mode = 0o755 if member.isdir() else 0o644
+    return member
 
 
 def download(dataset: Dataset) -> tuple[Optional[Path], list[str]]:

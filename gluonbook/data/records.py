@@ -56,6 +56,24 @@ def write_records(path: _files.PathLike, items: Iterable[tuple[np.ndarray, np.nd
     return path
 
 
+def write_index(path: _files.PathLike, index: _files.PathLike) -> Path:
+    """Write the ``.idx`` of a ``.rec``, by which MXNet's iterators jump in it: records are numbered from 0.
+
+    Args:
+        path: of the ``.rec``.
+        index: where.
+
+    Returns:
+        the path of the index.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``read_labels``.
+    """
+    lines = [f"{number}\t{record.offset}\n" for number, (record, _) in enumerate(read_labels(path))]
+    _files.write_text(index, "".join(lines))
+    return Path(index)
+
+
 def read_labels(path: _files.PathLike) -> Iterator[tuple[Record, np.ndarray]]:
     """Yield every record of a ``.rec`` with its labels, (M, 5 or more) float32.
 

@@ -113,6 +113,11 @@ def multibox_detection(
 
     Raises:
         ValueError: shapes do not fit, or an argument is out of range.
+
+    >>> anchors = np.array([[0.25, 0.25, 0.75, 0.75], [0.25, 0.25, 0.75, 1]])
+    >>> probabilities = np.array([[[0.25, 0.5], [0.75, 0.5]]])  # background and one class
+    >>> multibox_detection(probabilities, np.zeros((1, 8)), anchors).tolist()
+    [[[0.0, 0.75, 0.25, 0.25, 0.75, 0.75], [-1.0, -1.0, -1.0, -1.0, -1.0, -1.0]]]
     """
     anchors = as_array("anchors", anchors)
     anchors = as_array("anchors", anchors[0] if anchors.ndim == 3 and len(anchors) == 1 else anchors, None, 4)

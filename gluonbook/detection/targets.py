@@ -163,6 +163,11 @@ def multibox_target(
     Raises:
         ValueError: shapes do not fit, an argument is out of range, a label is wrong (picture, row and value are given),
             or mining lacks predictions.
+
+    >>> anchors = np.array([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]])
+    >>> targets = multibox_target(anchors, np.array([[[2, 0.5, 0.5, 1, 1]]]))
+    >>> targets.cls_targets.tolist(), targets.box_masks.tolist()
+    ([[0.0, 3.0]], [[0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]])
     """
     anchors = as_array("anchors", anchors)
     anchors = as_array("anchors", anchors[0] if anchors.ndim == 3 and len(anchors) == 1 else anchors, None, 4)

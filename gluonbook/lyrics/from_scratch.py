@@ -3,7 +3,8 @@
 Letters: ``N`` batch, ``T`` steps, ``V`` vocabulary, ``H`` hidden. Everything is MXNet ``nd``; nothing is hybridized.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -16,21 +17,22 @@ def to_onehot(X: Any, size: int) -> list[Any]:
     """Turn a batch of rows of indices into one array of one-hot vectors a step.
 
     Args:
-        X: (N, T) nd or NumPy array of indices from 0 to size - 1.
+        X: (N, T) nd or NumPy array of indices from 0 to size - 1, of any dtype; (T,) is T steps of a batch of one.
         size: V, length of the vectors.
 
     Returns:
-        T arrays (N, V) float32.
+        T arrays (N, V) float32, on X's device.
 
     Raises:
-        ValueError: X is no batch of rows.
+        ValueError: X is neither, or holds an index that is not below V.
 
     >>> [step.shape for step in to_onehot(nd.arange(10).reshape((2, 5)), 1027)]
     [(2, 1027), (2, 1027), (2, 1027), (2, 1027), (2, 1027)]
     """
-    if X.ndim != 2:
-        raise ValueError(f"X must be (N, T), got shape {X.shape}")
+    if X.ndim not in (1, 2):
+        raise ValueError(f"X must be (N, T) or (T,), got shape {X.shape}")
     X = X if isinstance(X, nd.NDArray) else nd.array(X)
+    _check.indices("X", X.reshape(-1), below=_check.integer("size", size, at_least=1))
     return [nd.one_hot(step, size) for step in X.T]
 
 
@@ -87,12 +89,6 @@ def rnn(inputs: Iterable[Any], state: tuple[Any], params: list[Any]) -> tuple[li
     return outputs, (H,)
 
 
-def descend(params: list[Any], lr: float) -> None:
-    """Take one step of plain gradient descent, in place."""
-    for param in params:
-        param[:] = param - lr * param.grad
-
-
 def train_epochs(
     params: list[Any],
     batches: Callable[[], Iterable[tuple[Any, Any]]],
@@ -100,7 +96,7 @@ def train_epochs(
     lr: float = 1e2,
     theta: Optional[float] = 1e-2,
     carry_state: bool = True,
-    update: Callable[[list[Any], float], None] = descend,
+    update: Callable[[list[Any], float], None] = partial(training.sgd, batch_size=1),
 ) -> Iterator[float]:
     """Train the network on the mean cross-entropy with clipped gradients; the defaults are the notes' recipe.
 
@@ -121,27 +117,63 @@ def train_epochs(
         ValueError: an argument is out of range, an index is not below V, or an epoch has no batches.
         training.NonFiniteLoss: the loss is infinite or not a number.
     """
-    num_epochs = _check.integer("num_epochs", num_epochs, at_least=1)
     lr = _check.number("lr", lr, above=0)
     V, H = params[0].shape
     device = params[0].context
+
+    def forward(X: Any, state: Any) -> tuple[Any, Any]:
+        outputs, state = rnn(to_onehot(X, V), state, params)
+        return nd.concat(*outputs, dim=0), state  # (T*N, V)
+
+    def step() -> None:
+        training.clip_gradients([param.grad for param in params], theta)
+        update(params, lr)
+
+    begin = partial(init_state, num_hiddens=H, device=device)
+    return run_epochs(forward, begin, step, batches, num_epochs, V, device, lr, carry_state)
+
+
+def run_epochs(
+    forward: Callable[[Any, Any], tuple[Any, Any]],
+    begin_state: Callable[[int], Sequence[Any]],
+    step: Callable[[], None],
+    batches: Callable[[], Iterable[tuple[Any, Any]]],
+    num_epochs: int,
+    vocab_size: int,
+    device: Any,
+    lr: float,
+    carry_state: bool,
+) -> Iterator[float]:
+    """Train any recurrent network on the mean cross-entropy.
+
+    Args:
+        forward: gives logits (T*N, V), time first, and the new state, for X (N, T) nd and a state.
+        begin_state: gives the state before the first step, a sequence of nd arrays, for N.
+        step: called after each batch, when the gradients are there.
+        batches, num_epochs, carry_state: as for ``train_epochs``.
+        vocab_size: V.
+        device: mx.Context, where the network is.
+        lr: for the message of the guard.
+
+    Yields, raises:
+        as ``train_epochs``.
+    """
     loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-    for epoch in range(1, num_epochs + 1):
+    for epoch in range(1, _check.integer("num_epochs", num_epochs, at_least=1) + 1):
         guard = training.LossGuard(epoch, lr)
         state: Any = None
         for X, Y in batches():
             if state is None or not carry_state:
-                state = init_state(len(X), H, device)
-            _check.indices("X", np.ravel(X), below=V)
-            _check.indices("Y", np.ravel(Y), below=V)
-            state = tuple(s.detach() for s in state)
+                state = begin_state(len(X))
+            _check.indices("X", np.ravel(X), below=vocab_size)
+            _check.indices("Y", np.ravel(Y), below=vocab_size)
+            state = [s.detach() for s in state]
             labels = nd.array(Y.T.reshape(-1), ctx=device)  # (T*N,)
             with autograd.record():
-                outputs, state = rnn(to_onehot(nd.array(X, ctx=device), V), state, params)
-                l = loss(nd.concat(*outputs, dim=0), labels).mean()  # logits (T*N, V)
+                logits, state = forward(nd.array(X, ctx=device), state)
+                l = loss(logits, labels).mean()
             l.backward()
-            training.clip_gradients([param.grad for param in params], theta)
-            update(params, lr)
+            step()
             guard.add(l)
         if state is None:
             raise ValueError(f"batches must give at least one batch an epoch, got none in epoch {epoch}")
@@ -163,15 +195,41 @@ def predict(prefix: Any, num_tokens: int, params: list[Any]) -> list[int]:
         ValueError: the prefix is empty, or an index of it is not below V.
     """
     V, H = params[0].shape
-    prefix = [int(i) for i in _check.indices("prefix", prefix, below=V)]
+    device = params[0].context
+
+    def forward(X: Any, state: Any) -> tuple[Any, Any]:
+        (Y,), state = rnn(to_onehot(X, V), state, params)
+        return Y, state  # (1, V)
+
+    prefix = _check.indices("prefix", prefix, below=V)
+    return continue_greedily(prefix, num_tokens, forward, init_state(1, H, device), device)
+
+
+def continue_greedily(
+    prefix: Sequence[int],
+    num_tokens: int,
+    forward: Callable[[Any, Any], tuple[Any, Any]],
+    state: Any,
+    device: Any,
+) -> list[int]:
+    """Continue a prefix with the most probable token each time, by any recurrent network.
+
+    Args:
+        prefix: P indices, P at least 1.
+        num_tokens: how many follow, at least 0.
+        forward: gives logits (1, V) and the new state, for X (1, 1) nd and a state.
+        state: before the first step of a batch of one.
+        device: mx.Context, where the network is.
+
+    Returns:
+        P + num_tokens indices.
+
+    Raises:
+        ValueError: the prefix is empty.
+    """
     _check.integer("length of prefix", len(prefix), at_least=1)
-    state = init_state(1, H, params[0].context)
-    output = prefix[:1]
+    output = [int(prefix[0])]
     for t in range(_check.integer("num_tokens", num_tokens, at_least=0) + len(prefix) - 1):
-        X = to_onehot(nd.array([output[-1:]], ctx=params[0].context), V)
-        (Y,), state = rnn(X, state, params)  # (1, V)
-        if t < len(prefix) - 1:
-            output.append(prefix[t + 1])
-        else:
-            output.append(int(Y.argmax(axis=1).asscalar()))
+        logits, state = forward(nd.array([output[-1:]], ctx=device), state)
+        output.append(int(prefix[t + 1]) if t < len(prefix) - 1 else int(logits.argmax(axis=1).asscalar()))
     return output

@@ -26,6 +26,12 @@ class LanguageModel(gluon.HybridBlock):
 
     Called with inputs (N, T) int and a state from ``begin_state``, it returns the logits (T, N, V), time first as the
     recurrent layer has them, and the state after the last step.
+
+    >>> model = LanguageModel(vocab_size=5, cell="gru", num_hiddens=8, embedding_size=4)
+    >>> model.initialize()
+    >>> logits, state = model(nd.zeros((2, 3)), *model.begin_state(2, None))
+    >>> logits.shape, state.shape
+    ((3, 2, 5), (1, 2, 8))
     """
 
     def __init__(

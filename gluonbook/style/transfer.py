@@ -134,6 +134,10 @@ def stylize(
         MemoryError: a stage does not fit into what is free; the message gives both numbers.
         NonFiniteLoss: the loss became infinite or not a number.
         KeyboardInterrupt: after the current picture and a checkpoint were written.
+
+    >>> lake, woodcut = data.sample_picture("lake"), data.sample_picture("woodcut")  # doctest: +SKIP
+    >>> stylize(lake, woodcut, stages=[(300, 200)]).picture.shape  # doctest: +SKIP
+    (200, 300, 3)
     """
     recipe = {name: value for name, value in locals().items() if name in RECIPE}
     recipe.update(features=str(features), seed=_check.integer("seed", seed, at_least=0), stages=_check_stages(stages))

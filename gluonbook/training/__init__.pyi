@@ -1,0 +1,16 @@
+from .checkpoints import CHECKPOINT as CHECKPOINT
+from .checkpoints import load_arrays as load_arrays
+from .checkpoints import load_checkpoint as load_checkpoint
+from .checkpoints import optimizer_state as optimizer_state
+from .checkpoints import read_checkpoint as read_checkpoint
+from .checkpoints import restore_optimizer as restore_optimizer
+from .checkpoints import save_checkpoint as save_checkpoint
+from .gradients import clip_gradients as clip_gradients
+from .gradients import sgd as sgd
+from .interrupts import interruptible as interruptible
+from .losses import LossGuard as LossGuard
+from .losses import NonFiniteLoss as NonFiniteLoss
+from .losses import perplexity as perplexity
+from .supervised import EpochSums as EpochSums
+from .supervised import accuracy as accuracy
+from .supervised import train_epoch as train_epoch
