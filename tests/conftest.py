@@ -5,7 +5,9 @@ import os
 # Two workers run side by side, and their nets are tiny: a thread each, set before anything loads MXNet.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import os
+import http.server
+import threading
+import types
 
 import pytest
 
@@ -24,6 +26,39 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.delenv("GLUONBOOK_DATA", raising=False)
     monkeypatch.chdir(work)
     return tmp_path
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """A web server on this machine: ``pages`` by path, those in ``silent`` never answer; ``asked`` records requests."""
+    pages, silent, asked, done = {}, set(), [], threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            if self.path in silent:
+                done.wait(10)
+                return
+            body = pages.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    root = f"http://127.0.0.1:{server.server_port}"
+    yield types.SimpleNamespace(root=root, pages=pages, silent=silent, asked=asked)
+    done.set()
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from weights_helpers import Call, Name, serving, tree_of, write_old, write_zip
+from weights_helpers import Call, Name, tree_of, write_old, write_zip
 
 from gluonbook import _files
 from gluonbook._mxnet import gluon
@@ -92,15 +92,14 @@ def test_list_knows_the_caches_of_pytorch_and_mxnet(here, cli):
 # fetch
 
 
-def test_fetch_prints_path_digest_and_what_is_missing(here, cli, features, monkeypatch):
+def test_fetch_prints_path_digest_and_what_is_missing(here, served, cli, features, monkeypatch):
     write_old(here / "a.pth", *tree_of({**features, "extra": np.zeros(2, np.float32)}))
-    with serving() as server:
-        server.pages["/a.pth"] = (here / "a.pth").read_bytes()
-        source = Dataset("tiny", "a.pth", (f"{server.root}/a.pth",), f"sha256:{digest(here / 'a.pth')}", "nothing")
-        monkeypatch.setitem(sources.SOURCES, "tiny", (source,))
-        status, out, err = cli("weights", "fetch", "tiny")
-        again = cli("weights", "fetch", "tiny")
-        assert server.asked == ["/a.pth"]
+    served.pages["/a.pth"] = (here / "a.pth").read_bytes()
+    source = Dataset("tiny", "a.pth", (f"{served.root}/a.pth",), f"sha256:{digest(here / 'a.pth')}", "nothing")
+    monkeypatch.setitem(sources.SOURCES, "tiny", (source,))
+    status, out, err = cli("weights", "fetch", "tiny")
+    again = cli("weights", "fetch", "tiny")
+    assert served.asked == ["/a.pth"]
     kept = _files.cache_folder() / "tiny.params"
     assert status == 0
     assert out.splitlines()[:4] == [str(kept), f"SHA-256  {digest(kept)}", "taken    6 arrays", "missing  6"]
@@ -113,14 +112,13 @@ def test_fetch_prints_path_digest_and_what_is_missing(here, cli, features, monke
     assert again == (0, out, "")
 
 
-def test_fetch_of_what_cannot_be_had_tells_places_and_sources(here, cli, monkeypatch):
-    with serving() as server:
-        source = Dataset("tiny", "a.pth", (f"{server.root}/a.pth",), "sha256:0", "nothing")
-        monkeypatch.setitem(sources.SOURCES, "tiny", (source,))
-        status, out, err = cli("weights", "fetch", "tiny")
+def test_fetch_of_what_cannot_be_had_tells_places_and_sources(here, served, cli, monkeypatch):
+    source = Dataset("tiny", "a.pth", (f"{served.root}/a.pth",), "sha256:0", "nothing")
+    monkeypatch.setitem(sources.SOURCES, "tiny", (source,))
+    status, out, err = cli("weights", "fetch", "tiny")
     assert (status, out) == (2, "")
     assert err.startswith("gluonbook: the weights tiny were found in none of these places:\n")
-    assert f"download: {server.root}/a.pth (404" in err
+    assert f"download: {served.root}/a.pth (404" in err
     assert err.endswith("or use --features random, which needs no download\n")
     assert "Traceback" not in err
 

@@ -3,14 +3,11 @@
 import collections
 import gzip
 import hashlib
-import http.server
 import io
 import os
 import random
 import re
 import sys
-import threading
-import types
 import warnings
 import zipfile
 from pathlib import Path
@@ -51,39 +48,6 @@ def places(isolated, monkeypatch):
         (folder / "poems.txt").write_text(name)
     monkeypatch.setenv("GLUONBOOK_DATA", str(folders["environment"]))
     return folders
-
-
-@pytest.fixture
-def served(monkeypatch):
-    """A web server on this machine: ``pages`` by path, those in ``silent`` never answer; ``asked`` records requests."""
-    pages, silent, asked, done = {}, set(), [], threading.Event()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            if self.path in silent:
-                done.wait(10)
-                return
-            body = pages.get(self.path)
-            self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(len(body or b"")))
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def log_message(self, *arguments):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    root = f"http://127.0.0.1:{server.server_port}"
-    yield types.SimpleNamespace(root=root, pages=pages, silent=silent, asked=asked)
-    done.set()
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
 
 
 def test_places_are_looked_at_in_order(places, served):

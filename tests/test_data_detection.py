@@ -2,10 +2,8 @@
 
 import dataclasses
 import hashlib
-import http.server
 import io
 import os
-import threading
 import types
 import warnings
 import zipfile
@@ -349,36 +347,15 @@ def test_a_drawn_set_written_anywhere_is_read_as_a_set_of_ones_own(tiny, tmp_pat
 
 
 @pytest.fixture
-def served(monkeypatch):
-    """A web server on this machine: ``pages`` by path; ``asked`` records requests."""
-    pages, asked = {}, []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            body = pages.get(self.path)
-            self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(len(body or b"")))
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def log_message(self, *arguments):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    root = f"http://127.0.0.1:{server.server_port}"
+def hub(served, monkeypatch):
+    """The book's sets have their addresses on the test's web server."""
     sources = [
-        dataclasses.replace(one, urls=(f"{root}/{one.filename}",)) for one in (*detection._PIKACHU, detection._BANANA)
+        dataclasses.replace(one, urls=(f"{served.root}/{one.filename}",))
+        for one in (*detection._PIKACHU, detection._BANANA)
     ]
     monkeypatch.setattr(detection, "_PIKACHU", tuple(sources[:2]))
     monkeypatch.setattr(detection, "_BANANA", sources[2])
-    yield types.SimpleNamespace(root=root, pages=pages, asked=asked)
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    return served
 
 
 def write_pikachu(folder, number=1):
@@ -422,7 +399,7 @@ def places(isolated, monkeypatch):
     return [isolated / "environment", isolated / "work" / "data", _files.cache_folder()]
 
 
-def test_pikachu_is_found_in_each_place_in_order(isolated, monkeypatch, served):
+def test_pikachu_is_found_in_each_place_in_order(isolated, monkeypatch, hub):
     folders = places(isolated, monkeypatch)
     for i, folder in enumerate(folders):
         write_pikachu(folder / "pikachu", i + 1)
@@ -431,7 +408,7 @@ def test_pikachu_is_found_in_each_place_in_order(isolated, monkeypatch, served):
         assert (number_of(train), number_of(val)) == (i + 1, i + 1)
         for split in ("train", "val"):
             (folder / "pikachu" / f"{split}.rec").unlink()
-    assert served.asked == []
+    assert hub.asked == []
 
 
 def test_pikachus_pictures_and_labels(isolated):
@@ -443,7 +420,7 @@ def test_pikachus_pictures_and_labels(isolated):
 
 
 @pytest.mark.parametrize("deep", [True, False])
-def test_pikachu_from_a_path(isolated, deep, served, monkeypatch):
+def test_pikachu_from_a_path(isolated, deep, hub, monkeypatch):
     """The folder that holds ``pikachu``, or that itself; it goes before all others."""
     write_pikachu(isolated / "work" / "data" / "pikachu", 2)
     write_pikachu(isolated / "mine" / "pikachu", 7)
@@ -455,21 +432,21 @@ def test_pikachu_from_a_path(isolated, deep, served, monkeypatch):
             assert [number_of(part) for part in pikachu(path)] == [7, 7]
 
 
-def test_pikachu_is_downloaded_to_the_cache_once(isolated, served, monkeypatch, tmp_path):
+def test_pikachu_is_downloaded_to_the_cache_once(isolated, hub, monkeypatch, tmp_path):
     write_pikachu(tmp_path / "source", 4)
     for split in ("train", "val"):
-        served.pages[f"/pikachu/{split}.rec"] = (tmp_path / "source" / f"{split}.rec").read_bytes()
-    digests = [hashlib.sha1(served.pages[f"/pikachu/{split}.rec"]).hexdigest() for split in ("train", "val")]
+        hub.pages[f"/pikachu/{split}.rec"] = (tmp_path / "source" / f"{split}.rec").read_bytes()
+    digests = [hashlib.sha1(hub.pages[f"/pikachu/{split}.rec"]).hexdigest() for split in ("train", "val")]
     right = [dataclasses.replace(one, digest=f"sha1:{digest}") for one, digest in zip(detection._PIKACHU, digests)]
     monkeypatch.setattr(detection, "_PIKACHU", tuple(right))
     for _ in range(2):
         assert [number_of(part) for part in pikachu()] == [4, 4]
-    assert served.asked == ["/pikachu/train.rec", "/pikachu/val.rec"]
+    assert hub.asked == ["/pikachu/train.rec", "/pikachu/val.rec"]
     assert sorted(os.listdir(_files.cache_folder() / "pikachu")) == ["train.rec", "val.rec"]
 
 
-def test_another_file_is_not_taken_for_pikachu(isolated, served):
-    served.pages.update({"/pikachu/train.rec": b"other", "/pikachu/val.rec": b"other"})
+def test_another_file_is_not_taken_for_pikachu(isolated, hub):
+    hub.pages.update({"/pikachu/train.rec": b"other", "/pikachu/val.rec": b"other"})
     with pytest.raises(data.DataNotFound, match="hash"):
         pikachu()
     assert not list(_files.cache_folder().rglob("*.rec*"))
@@ -478,7 +455,7 @@ def test_another_file_is_not_taken_for_pikachu(isolated, served):
 @pytest.mark.parametrize(
     ("name", "read", "file"), [("pikachu", pikachu, "pikachu/train.rec"), ("banana", banana, "banana-detection.zip")]
 )
-def test_the_error_says_which_file_goes_where(isolated, served, monkeypatch, name, read, file):
+def test_the_error_says_which_file_goes_where(isolated, hub, monkeypatch, name, read, file):
     folders = places(isolated, monkeypatch)
     with pytest.raises(data.DataNotFound) as error:
         read()
@@ -493,7 +470,7 @@ def test_the_error_says_which_file_goes_where(isolated, served, monkeypatch, nam
     assert looked[0].endswith(f": {folders[0] / file}")
     assert looked[1].endswith(f": ../data/{file}")
     assert looked[2].endswith(f": {folders[2] / file}")
-    assert f"{served.root}/{file} (404" in looked[3]
+    assert f"{hub.root}/{file} (404" in looked[3]
     assert last == (
         "Put the file into one of these folders by hand, or use the embedded detection set "
         "(gluonbook.data.embedded_detection), which needs no network"
@@ -509,7 +486,7 @@ def test_bananas_address_and_digest_are_those_of_d2l():
     assert (detection._BANANA.urls, detection._BANANA.digest) == ((url,), f"sha1:{digest}")
 
 
-def test_banana_is_found_in_each_place_in_order_and_unpacked_beside(isolated, monkeypatch, served):
+def test_banana_is_found_in_each_place_in_order_and_unpacked_beside(isolated, monkeypatch, hub):
     folders = places(isolated, monkeypatch)
     for i, folder in enumerate(folders):
         folder.mkdir(parents=True)
@@ -518,7 +495,7 @@ def test_banana_is_found_in_each_place_in_order_and_unpacked_beside(isolated, mo
         assert [banana_number(part) for part in banana()] == [i + 1, i + 1]
         assert sorted(os.listdir(folder)) == ["banana-detection", "banana-detection.zip"]
         (folder / "banana-detection.zip").unlink()
-    assert served.asked == []
+    assert hub.asked == []
 
 
 @pytest.mark.parametrize("inner", ["banana-detection/", ""])
@@ -541,14 +518,14 @@ def test_banana_from_a_path_and_unpacked_once(isolated):
     assert banana_number(banana(file)[0]) == 3
 
 
-def test_banana_is_downloaded(isolated, served, monkeypatch):
+def test_banana_is_downloaded(isolated, hub, monkeypatch):
     content = banana_zip(6)
-    served.pages["/banana-detection.zip"] = content
+    hub.pages["/banana-detection.zip"] = content
     right = dataclasses.replace(detection._BANANA, digest=f"sha1:{hashlib.sha1(content).hexdigest()}")
     monkeypatch.setattr(detection, "_BANANA", right)
     for _ in range(2):
         assert [banana_number(part) for part in banana()] == [6, 6]
-    assert served.asked == ["/banana-detection.zip"]
+    assert hub.asked == ["/banana-detection.zip"]
 
 
 def test_a_damaged_archive_leaves_nothing(isolated):
@@ -563,7 +540,7 @@ def test_a_damaged_archive_leaves_nothing(isolated):
     squeezed[36:46] = b"\xff" * 10  # what follows the header of 30 bytes and the name
     for content in (b"no archive", whole[:-30], bytes(stored), bytes(squeezed)):
         (folder / "banana-detection.zip").write_bytes(content)
-        with pytest.raises(ValueError, match=r"data/banana-detection\.zip cannot be read as a zip archive: "):
+        with pytest.raises(ValueError, match=r"data/banana-detection\.zip cannot be read as an archive: "):
             banana()
         assert os.listdir(folder) == ["banana-detection.zip"]
 

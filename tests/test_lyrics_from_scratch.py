@@ -82,9 +82,20 @@ def test_to_onehot_takes_mxnet_arrays_as_well():
         np.testing.assert_array_equal(ours.asnumpy(), theirs.asnumpy())
 
 
+def test_to_onehot_takes_the_steps_of_a_batch_of_one():
+    steps = from_scratch.to_onehot(nd.array([2, 0]), 3)
+    assert [step.asnumpy().tolist() for step in steps] == [[[0, 0, 1]], [[1, 0, 0]]]
+
+
 def test_to_onehot_refuses_what_is_no_batch_of_rows():
-    with pytest.raises(ValueError, match=r"X must be \(N, T\), got shape \(3,\)"):
-        from_scratch.to_onehot(np.array([1, 2, 3]), V)
+    with pytest.raises(ValueError, match=r"X must be \(N, T\) or \(T,\), got shape \(1, 2, 3\)"):
+        from_scratch.to_onehot(np.zeros((1, 2, 3)), V)
+
+
+@pytest.mark.parametrize("X", [[[0, 1], [7, 2]], [[0, 1], [-1, 2]]])
+def test_to_onehot_refuses_an_index_that_mxnet_would_make_zeros_of(X):
+    with pytest.raises(ValueError, match=r"X\[2\] must be from 0 to 6, got"):
+        from_scratch.to_onehot(np.array(X), V)
 
 
 def test_claim_16_3_the_shapes_of_the_notes_batch():

@@ -95,7 +95,10 @@ def test_public_names_are_the_stub_s_and_each_has_a_docstring():
 
 @pytest.mark.parametrize(
     "package",
-    ["gluonbook", "gluonbook.data", "gluonbook.detection", "gluonbook.lyrics", "gluonbook.style", "gluonbook.weights"],
+    [
+        *("gluonbook", "gluonbook.book", "gluonbook.data", "gluonbook.detection", "gluonbook.lyrics"),
+        *("gluonbook.models", "gluonbook.style", "gluonbook.training", "gluonbook.weights"),
+    ],
 )
 def test_no_public_name_is_that_of_a_module_that_would_hide_it(package):
     """Importing ``package.name`` sets the package's attribute to the module: a function of that name would be gone."""

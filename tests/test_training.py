@@ -250,7 +250,7 @@ def test_stopped_while_the_arrays_are_written_the_old_checkpoint_is_whole(tmp_pa
             file.write(b"half")
         raise error
 
-    monkeypatch.setattr(training.nd, "save", write_half)
+    monkeypatch.setattr(nd, "save", write_half)
     with pytest.raises(type(error)):
         save(tmp_path, 2)
     arrays, info = training.load_checkpoint(tmp_path)

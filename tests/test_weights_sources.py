@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from weights_helpers import serving, tree_of, write_old, write_zip
+from weights_helpers import tree_of, write_old, write_zip
 
 from gluonbook import _files
 from gluonbook.data.fetch import DataNotFound, Dataset
@@ -37,12 +37,6 @@ def here(isolated, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(isolated / "torch"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return isolated
-
-
-@pytest.fixture
-def served():
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture

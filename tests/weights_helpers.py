@@ -1,11 +1,7 @@
 """Writers of PyTorch's files, pickle by pickle, without PyTorch; safetensors' bfloat16; and a web server."""
 
-import contextlib
-import http.server
 import json
 import struct
-import threading
-import types
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,30 +197,3 @@ def write_safetensors(path, entries):
 def upper_halves(values):
     """Return float32 values as bfloat16: their upper halves, as uint16."""
     return (np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16)
-
-
-@contextlib.contextmanager
-def serving():
-    """Run a web server on this machine: ``pages`` by path, ``asked`` records requests, ``root`` is its address."""
-    pages, asked = {}, []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            body = pages.get(self.path)
-            self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(len(body or b"")))
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def log_message(self, *arguments):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield types.SimpleNamespace(root=f"http://127.0.0.1:{server.server_port}", pages=pages, asked=asked)
-    server.shutdown()
-    server.server_close()
-    thread.join(5)

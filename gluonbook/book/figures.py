@@ -310,11 +310,14 @@ def _show_waiting() -> None:
 
 def _save(figure: Any) -> None:
     """Save a figure under the first free name in the current folder, or among temporary files where that is closed."""
+    import matplotlib
+
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         number = next(n for n in range(1, 1_000_000) if not (folder / f"gluonbook-figure-{n}.png").exists())
         path = folder / f"gluonbook-figure-{number}.png"
         try:
-            plot.save(figure, path)
+            with matplotlib.rc_context({"savefig.bbox": "tight", "savefig.dpi": 144}):  # else labels are cut off
+                plot.save(figure, path)
         except OSError:
             continue
         print(f"figure saved: {path}", file=sys.stderr)

@@ -129,8 +129,9 @@ def train_epochs(
         training.clip_gradients([param.grad for param in params], theta)
         update(params, lr)
 
-    begin = partial(init_state, num_hiddens=H, device=device)
-    return run_epochs(forward, begin, step, batches, num_epochs, V, device, lr, carry_state)
+    return run_epochs(
+        forward, lambda N: init_state(N, H, device), step, batches, num_epochs, V, device, lr, carry_state
+    )
 
 
 def run_epochs(
