@@ -220,9 +220,8 @@ def _fault(box: np.ndarray) -> str:
     """Say what is wrong with a box."""
     if not np.isfinite(box).all():
         return "is not finite"
-    for axis, low, high in (("x", box[0], box[2]), ("y", box[1], box[3])):
-        if high < low:
-            return f"is inverted: {axis}max must be above {axis}min"
-        if high == low:
-            return f"is empty: {axis}max must be above {axis}min"
+    for word, wrong in (("inverted", np.less), ("empty", np.equal)):  # in this order: a box may be both
+        for axis, low, high in (("x", box[0], box[2]), ("y", box[1], box[3])):
+            if wrong(high, low):
+                return f"is {word}: {axis}max must be above {axis}min"
     return "is out of range: corners must be fractions of the picture, from 0 to 1"

@@ -2,15 +2,14 @@
 
     from gluonbook._mxnet import autograd, gluon, mx, nd
 
-gives stand-ins that import MXNet 1.9.1 when one of their attributes is first asked for. Before that import, ``load``
-restores the NumPy names that MXNet still uses, gives MXNet the processors that this process may use, and opens the CUDA
-libraries of the cu112 build; where the import fails, it says what was found and which command mends it.
+gives stand-ins that import MXNet 1.9.1 when one of their attributes is first asked for. Before any import of it, a
+user's own included, the NumPy names that MXNet still uses are restored, it is given the processors that this process
+may use, and the CUDA libraries of the cu112 build are opened; where ``load`` fails, it says what was found and which
+command mends it.
 """
 
-import ctypes
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -54,24 +53,37 @@ gluon: Any = _Deferred("mxnet.gluon")
 
 
 def load() -> types.ModuleType:
-    """Import MXNet, prepared as above.
+    """Import MXNet.
 
     Raises:
         ImportError: there is no build of MXNet, or one that does not import; the message says what to install.
     """
     if "mxnet" in sys.modules:
         return sys.modules["mxnet"]
-    restore_numpy_names()
-    set_threads()
     found = installed_builds()
     try:
-        if GPU_BUILD in found:
-            preload_cuda()
         return importlib.import_module("mxnet")
     except Exception as error:  # a broken build fails with whatever its first broken line raises
         for name in [name for name in sys.modules if name.split(".")[0] == "mxnet"]:
             del sys.modules[name]
         raise ImportError(explain_failure(error, found)) from error
+
+
+class _Preparation:
+    """Prepares the process when MXNet is about to be imported, by whomever; finds nothing itself."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name == "mxnet":
+            restore_numpy_names()
+            set_threads()
+            if GPU_BUILD in installed_builds():
+                preload_cuda()
+
+
+def prepare_for_import() -> None:
+    """Let whatever imports MXNet from now on find it prepared: exercises import it themselves."""
+    if not any(isinstance(finder, _Preparation) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Preparation())  # type: ignore[arg-type]
 
 
 @functools.lru_cache(maxsize=1)
@@ -131,6 +143,8 @@ def set_threads() -> None:
 
 def installed_builds() -> dict[str, str]:
     """Return the version of each installed distribution that owns ``site-packages/mxnet``."""
+    import importlib.metadata
+
     found = {}
     for distribution in importlib.metadata.distributions():
         name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
@@ -141,6 +155,8 @@ def installed_builds() -> dict[str, str]:
 
 def preload_cuda() -> None:
     """Open the CUDA libraries of the nvidia wheels, so that MXNet's library finds them without ``LD_LIBRARY_PATH``."""
+    import ctypes
+
     spec = importlib.util.find_spec("nvidia")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for library in CUDA_LIBRARIES:

@@ -102,6 +102,22 @@ print(gluonbook._mxnet.nd.ones((2,)).sum().asscalar(), "mxnet" in sys.modules)
     assert python(code).stdout.split() == ["False", "2.0", "True"]
 
 
+@pytest.mark.parametrize("code", ["import mxnet", "from mxnet import nd; print(nd.ones)"])
+def test_a_users_own_import_finds_mxnet_prepared(python, code):
+    """The book's pages import gluonbook, then MXNet's parts by themselves."""
+    printed = python(f"import gluonbook as gb\n{code}\nprint(gb.mx.nd.ones)", FAKE).stdout
+    threads, boolean, *rest = printed.splitlines()
+    assert (threads, boolean) == (f"threads {_mxnet.usable_cpus()}", "numpy.bool <class 'bool'>")
+    assert set(rest) == {"ones of the fake"}
+
+
+def test_preparing_twice_leaves_one_finder():
+    before = list(sys.meta_path)
+    _mxnet.prepare_for_import()
+    assert sys.meta_path == before
+    assert [type(finder).__name__ for finder in before].count("_Preparation") == 1
+
+
 def test_mxnet_finds_the_numpy_names_that_it_uses_and_all_processors(python):
     code = """
 import os, numpy

@@ -58,8 +58,16 @@ def test_the_table_lists_every_chapter_as_its_header_does():
         assert entry.question in README
 
 
+def test_the_example_in_the_book_s_manner_finds_the_line():
+    code = blocks(README, "python")[1]
+    printed = []
+    exec(code, {"print": lambda *values: printed.extend(values)})
+    assert abs(printed[0] - [2, -3.4]).max() < 0.02
+    assert abs(printed[1] - 4.2) < 0.02
+
+
 def test_the_python_example_runs():
-    (code,) = blocks(README, "python")
+    code = blocks(README, "python")[0]
     printed = []
     exec(code, {"print": printed.append})
     assert [text[:2] for text in printed[0]] == ["分开", "不分"]

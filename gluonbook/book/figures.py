@@ -2,6 +2,8 @@
 
 import atexit
 import importlib
+import itertools
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -79,13 +81,14 @@ def semilogy(
     _check_curve("x_vals", x_vals, "y_vals", y_vals)
     if (x2_vals is None) != (y2_vals is None):
         raise ValueError(f"x2_vals and y2_vals must be given together, got {x2_vals!r:.40} and {y2_vals!r:.40}")
+    if x2_vals is not None and y2_vals is not None:
+        _check_curve("x2_vals", x2_vals, "y2_vals", y2_vals)
     set_figsize(figsize)
     figure = _canvas()
     plt.xlabel(x_label)
     plt.ylabel(y_label)
     plt.semilogy(x_vals, y_vals)
     if x2_vals is not None and y2_vals is not None:
-        _check_curve("x2_vals", x2_vals, "y2_vals", y2_vals)
         plt.semilogy(x2_vals, y2_vals, linestyle=":")
         if legend is not None:
             plt.legend(legend)
@@ -217,11 +220,13 @@ def show_bboxes(axes: Any, bboxes: Any, labels: Any = None, colors: Any = None) 
         colors: taken in turn, or one; None for blue, green, red, magenta, black. Text on white is black, else white.
 
     Raises:
-        ValueError: a box is inverted or not finite; the message gives its number and value.
+        ValueError: a box is inverted or not finite; the message gives its number and value. Or colors is empty.
 
     >>> show_bboxes(fig.axes, boxes, ["dog=0.9", "cat=0.8"])  # doctest: +SKIP
     """
     texts, edges = as_list(labels, ()), as_list(colors, BOX_COLORS)
+    if not edges:
+        raise ValueError(f"colors must be at least one, got {colors!r}")
     for i, bbox in enumerate(bboxes):
         color = edges[i % len(edges)]
         rectangle = _rectangle(f"bboxes[{i}]", bbox, color)
@@ -230,7 +235,7 @@ def show_bboxes(axes: Any, bboxes: Any, labels: Any = None, colors: Any = None) 
             written = "k" if color == "w" else "w"
             ground = {"facecolor": color, "lw": 0}
             axes.text(*rectangle.xy, texts[i], va="center", ha="center", fontsize=9, color=written, bbox=ground)
-    _keep(axes.figure)
+    _keep(axes.figure.canvas.figure)  # of a subfigure, the whole one
 
 
 def as_list(value: Any, default: Any = None) -> Any:
@@ -263,6 +268,20 @@ def _in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
+def _has_windows() -> bool:
+    """Say whether the backend opens windows; a notebook's, which programs started from it inherit, does not."""
+    import matplotlib.pyplot as plt
+
+    backend = plt.get_backend().lower()
+    return backend not in FILE_BACKENDS and not backend.endswith("inline")
+
+
+def _is_open(figure: Any) -> bool:
+    from matplotlib._pylab_helpers import Gcf  # a number says too little: the next figure takes it
+
+    return any(manager.canvas.figure is figure for manager in Gcf.get_all_fig_managers())
+
+
 def _canvas() -> Any:
     """Return the current figure; a new one where that holds a drawing of ours which still waits to be seen."""
     import matplotlib.pyplot as plt
@@ -274,7 +293,7 @@ def _show(figure: Any) -> None:
     """Show a figure now; where no window can be opened, save and close it."""
     import matplotlib.pyplot as plt
 
-    if _in_notebook() or plt.get_backend().lower() not in FILE_BACKENDS:
+    if _in_notebook() or _has_windows():
         plt.show()
         return
     _save(figure)
@@ -282,26 +301,26 @@ def _show(figure: Any) -> None:
 
 
 def _keep(figure: Any) -> None:
-    """Let a figure be seen when the program ends, unless its maker has shown or saved it by then."""
+    """Let a figure be seen when the program ends, unless its maker has shown, saved or closed it by then."""
     if _in_notebook() or figure in _waiting:
         return
     if not _waiting:
         atexit.register(_show_waiting)
-    _waiting.append(figure)
+    _waiting[:] = [*filter(_is_open, _waiting), figure]
     figure.canvas.mpl_connect("draw_event", _seen)
 
 
 def _seen(event: Any) -> None:
-    if event.canvas.figure in _waiting:
+    if event.canvas.figure in _waiting and (event.canvas.is_saving() or _has_windows()):
         _waiting.remove(event.canvas.figure)
 
 
 def _show_waiting() -> None:
     import matplotlib.pyplot as plt
 
-    left = [figure for figure in _waiting if plt.fignum_exists(figure.number)]
+    left = list(filter(_is_open, _waiting))
     _waiting.clear()
-    if left and plt.get_backend().lower() not in FILE_BACKENDS:
+    if left and _has_windows():
         plt.show()
         return
     for figure in left:
@@ -312,13 +331,19 @@ def _save(figure: Any) -> None:
     """Save a figure under the first free name in the current folder, or among temporary files where that is closed."""
     import matplotlib
 
-    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
-        number = next(n for n in range(1, 1_000_000) if not (folder / f"gluonbook-figure-{n}.png").exists())
-        path = folder / f"gluonbook-figure-{number}.png"
+    for folder in (os.getcwd, tempfile.gettempdir):
         try:
+            path = _free_name(Path(folder()))
             with matplotlib.rc_context({"savefig.bbox": "tight", "savefig.dpi": 144}):  # else labels are cut off
                 plot.save(figure, path)
-        except OSError:
+        except OSError as error:
+            failure = error
             continue
         print(f"figure saved: {path}", file=sys.stderr)
         return
+    print(f"figure not saved: {failure}", file=sys.stderr)
+
+
+def _free_name(folder: Path) -> Path:
+    names = (f"gluonbook-figure-{n}.png" for n in itertools.count(1))
+    return next(folder / name for name in names if not (folder / name).exists())

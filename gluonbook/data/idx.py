@@ -1,6 +1,7 @@
 """Arrays in the idx format, in which MNIST and its like are published: a magic number, the sides, the values."""
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -39,7 +40,7 @@ def read_idx(path: _files.PathLike) -> np.ndarray:
     dtype, ndim = np.dtype(DTYPES[content[2]]), content[3]
     start = 4 + 4 * ndim
     shape = struct.unpack(f">{ndim}I", content[4:start]) if len(content) >= start else ()
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if len(content) != start + size:
         raise ValueError(f"{path} is damaged: its header asks for {start + size} bytes, it has {len(content)}")
     return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))

@@ -21,7 +21,7 @@ class Residual(gluon.nn.HybridBlock):
     Called with X (N, C, H, W), it returns (N, C', ceil(H / strides), ceil(W / strides)). Without the 1x1 convolution
     C' must be C, and strides 1. The children are ``conv1 conv2 conv3 bn1 bn2``; ``conv3`` is None without it.
 
-    >>> from gluonbook._mxnet import nd
+    >>> from gluonbook import nd
     >>> block = Residual(6, use_1x1conv=True, strides=2)
     >>> block.initialize()
     >>> block(nd.ones((4, 3, 6, 6))).shape
@@ -57,7 +57,7 @@ def resnet18(num_classes: int) -> Any:
         two ``Residual`` (64, 128, 256, 512 channels; all but the first halve the size), global average pooling, a dense
         layer. It takes (N, C, H, W) and gives (N, K).
 
-    >>> from gluonbook._mxnet import nd
+    >>> from gluonbook import nd
     >>> net = resnet18(10)
     >>> net.initialize()
     >>> len(net), net(nd.ones((1, 1, 28, 28))).shape

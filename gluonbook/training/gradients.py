@@ -47,7 +47,7 @@ def sgd(params: Sequence[Any], lr: float, batch_size: int) -> None:
         lr: learning rate.
         batch_size: N, by which the gradients are divided; 1 where the loss is a mean already.
 
-    >>> from gluonbook._mxnet import autograd
+    >>> from gluonbook import autograd
     >>> w = nd.array([1.0, 2.0])
     >>> w.attach_grad()
     >>> with autograd.record():

@@ -60,7 +60,7 @@ class LossGuard:
 
 
 def perplexity(mean_cross_entropy: float) -> float:
-    """Return exp(mean cross-entropy in nats): the number of equally likely tokens that would be as hard to guess.
+    """Return exp(mean_cross_entropy), in nats: the number of equally likely tokens that would be as hard to guess.
 
     1 when always right, the vocabulary's size when uniform, infinite when certain and wrong (notes, section 14).
 
