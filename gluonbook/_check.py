@@ -138,6 +138,20 @@ def as_array(name: str, value: Any, *shape: Optional[int]) -> np.ndarray:
     return array
 
 
+def as_floats(name: str, value: Any, *shape: Optional[int]) -> np.ndarray:
+    """Return a copy of ``value`` in float64, or in the floating dtype that it has.
+
+    Args:
+        name, shape: as for ``as_array``.
+
+    Raises:
+        TypeError, ValueError: as ``as_array``.
+    """
+    dtype = getattr(value, "dtype", np.dtype(np.float64))
+    as_array(name, value, *shape)
+    return np.array(value, dtype if np.issubdtype(dtype, np.floating) else np.float64)
+
+
 def as_boxes(name: str, value: Any) -> np.ndarray:
     """Return boxes as (…, 4) float32; an empty list is no boxes.
 

@@ -21,11 +21,12 @@ def __getattr__(name: str) -> Any:
 
 def _download_pikachu(data_dir: _files.PathLike) -> None:
     """Make sure that the pikachu set's ``train.rec``, ``train.idx`` and ``val.rec`` are in a folder."""
-    for file in detection.pikachu_files(data_dir):
-        if file.parent != Path(data_dir):
-            with _files.replacing(Path(data_dir) / file.name) as neighbour:
+    folder = Path(data_dir).expanduser()
+    for file in detection.pikachu_files(folder if (folder / "train.rec").is_file() else None):
+        if file.parent != folder:
+            with _files.replacing(folder / file.name) as neighbour:
                 shutil.copyfile(file, neighbour)
-    records.write_index(Path(data_dir) / "train.rec", Path(data_dir) / "train.idx")
+    records.write_index(folder / "train.rec", folder / "train.idx")
 
 
 def _get_batch(batch: tuple[Any, Any], ctx: list[Any]) -> tuple[list[Any], list[Any], int]:

@@ -464,3 +464,22 @@ def test_a_state_may_go_on_on_other_devices():
         mean, _ = again._updaters[number].states[0]
         assert mean.context == ctx
         assert mean.asnumpy().tobytes() == trainer._updaters[0].states[0][0].asnumpy().tobytes()
+
+
+# A guard without a learning rate
+
+
+@pytest.mark.parametrize(("before", "said"), [(None, "none"), (2.0, "2.0000")])
+def test_a_run_without_a_learning_rate_is_told_without_one(before, said):
+    guard = training.LossGuard(epoch=4, lr=None, last_finite=before)
+    guard.add(nd.array([math.inf]))
+    told = f"the loss is inf at epoch 4, batch 1; last finite loss: {said}. Take a smaller learning rate"
+    with pytest.raises(training.NonFiniteLoss, match=f"^{re.escape(told)}$"):
+        guard.mean()
+
+
+def test_a_learning_rate_of_0_is_told():
+    guard = training.LossGuard(epoch=4, lr=0)
+    guard.add(nd.array([math.nan]))
+    with pytest.raises(training.NonFiniteLoss, match=r"^the loss is nan at epoch 4, batch 1, learning rate 0; last"):
+        guard.mean()

@@ -110,6 +110,8 @@ def grad_clipping(params: Sequence[Any], theta: Optional[float], ctx: Any) -> No
     >>> w.grad.asnumpy().tolist()
     [1.5, 2.0]
     """
+    if theta is None:
+        return
     for i, param in enumerate(params):
         if param.grad is None:
             raise ValueError(f"params[{i}] has no gradient: call attach_grad() before the computation is recorded")

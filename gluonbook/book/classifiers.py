@@ -59,9 +59,10 @@ def train(
     epoch 1, loss 0.5173, train acc 0.812, test acc 0.871, time 54.6 sec
     """
     print("training on", ctx)
+    sums = None
     for epoch in range(1, _check.integer("num_epochs", num_epochs, at_least=1) + 1):
         start = time.time()
-        sums = _train_epoch(net, train_iter, loss, trainer.step, ctx, epoch, trainer.learning_rate)
+        sums = _train_epoch(net, train_iter, loss, trainer.step, ctx, epoch, trainer.learning_rate, sums)
         test_acc = evaluate_accuracy(test_iter, net, ctx)
         print(f"{_line(epoch, sums.loss / sums.loss_size, sums, test_acc)}, time {time.time() - start:.1f} sec")
 
@@ -105,9 +106,10 @@ def train_ch3(
         elif params is not None and lr is not None:
             training.sgd(params, lr, batch_size)
 
+    sums = None
     for epoch in range(1, _check.integer("num_epochs", num_epochs, at_least=1) + 1):
         rate = lr if trainer is None else trainer.learning_rate
-        sums = _train_epoch(net, train_iter, loss, update, mx.cpu(), epoch, rate)
+        sums = _train_epoch(net, train_iter, loss, update, mx.cpu(), epoch, rate, sums)
         print(_line(epoch, sums.loss / sums.labels, sums, evaluate_accuracy(test_iter, net)))
 
 
@@ -140,10 +142,11 @@ def train_ch5(
     """
     print("training on", ctx)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    sums = None
     for epoch in range(1, _check.integer("num_epochs", num_epochs, at_least=1) + 1):
         start = time.time()
         rate = trainer.learning_rate
-        sums = _train_epoch(net, train_iter, loss, lambda _: trainer.step(batch_size), ctx, epoch, rate)
+        sums = _train_epoch(net, train_iter, loss, lambda _: trainer.step(batch_size), ctx, epoch, rate, sums)
         test_acc = evaluate_accuracy(test_iter, net, ctx)
         print(f"{_line(epoch, sums.loss / sums.labels, sums, test_acc)}, time {time.time() - start:.1f} sec")
 
@@ -174,9 +177,16 @@ def predict_sentiment(net: Callable[[Any], Any], vocab: Any, sentence: Sequence[
 
 
 def _train_epoch(
-    net: Any, batches: Iterable[Any], loss: Any, update: Callable[[int], None], ctx: Any, epoch: int, lr: Any
+    net: Any,
+    batches: Iterable[Any],
+    loss: Any,
+    update: Callable[[int], None],
+    ctx: Any,
+    epoch: int,
+    lr: Any,
+    before: Optional[training.EpochSums],
 ) -> training.EpochSums:
-    guard = training.LossGuard(epoch, lr)
+    guard = training.LossGuard(epoch, lr, before and before.loss / before.loss_size)
     return training.train_epoch(net, batches, loss, update, devices.device_list(ctx), guard)
 
 

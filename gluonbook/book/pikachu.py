@@ -34,6 +34,11 @@ def load_data_pikachu(batch_size: int, edge_size: int = 256) -> tuple[Any, Any]:
     shape = (3, edge_size, _check.integer("edge_size", edge_size, at_least=1))
     for part in detection.pikachu():
         detection.check_set(part)
+        if not len(part):
+            raise ValueError("the pikachu set must hold pictures in both parts, one has none")
+        for i, labels in enumerate(part.labels):  # MXNet's iterators would stop without saying where
+            if not len(labels):
+                raise ValueError(f"picture {part.name(i)} must have an object, it has none")
     train, val = detection.pikachu_files()
     index = records.write_index(train, _files.cache_folder() / "pikachu" / "train.idx")
     train_iter = mx.image.ImageDetIter(

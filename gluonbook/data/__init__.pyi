@@ -1,5 +1,9 @@
 from .airfoil import get_data_ch7 as get_data_ch7
 from .airfoil import read_airfoil as read_airfoil
+from .classification import Batches as Batches
+from .classification import LabelledPictures as LabelledPictures
+from .classification import Splits as Splits
+from .classification import read_classes as read_classes
 from .detection import DetectionSet as DetectionSet
 from .detection import banana as banana
 from .detection import embedded_detection as embedded_detection

@@ -37,12 +37,12 @@ def read_airfoil(path: Optional[_files.PathLike] = None) -> np.ndarray:
     """
     file = find(AIRFOIL, path)
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
             row = [float(value) for value in line.split()]
         except ValueError:
             row = []
-        if line.strip() and len(row) != COLUMNS:
+        if line.strip() and (len(row) != COLUMNS or not np.isfinite(row).all()):
             raise ValueError(f"{file}, line {number} must be {COLUMNS} numbers, got {line!r:.80}")
         if row:
             rows.append(row)

@@ -118,10 +118,8 @@ def _read_part(split: str, path: Optional[_files.PathLike]) -> FashionMNIST:
 
 
 def _find(filename: str, path: Optional[_files.PathLike]) -> Path:
-    for folder in (path, GLUON_FOLDER):
-        if folder is not None and (Path(folder).expanduser() / filename).is_file():
-            return Path(folder).expanduser() / filename
-    return find(_DATASETS[filename])
+    own = None if path is None or str(path) == GLUON_FOLDER else Path(path) / filename
+    return find(_DATASETS[filename], own)
 
 
 def _known(filename: str) -> Any:
@@ -149,7 +147,13 @@ DIGESTS = {  # SHA-1 of Gluon's files, MD5 of Zalando's
 }
 _DATASETS = {
     name: Dataset(
-        "fashion_mnist", f"fashion-mnist/{name}", tuple(url + name for url in ADDRESSES), None, INSTEAD, _known(name)
+        "fashion_mnist",
+        f"fashion-mnist/{name}",
+        tuple(url + name for url in ADDRESSES),
+        None,
+        INSTEAD,
+        _known(name),
+        f"{GLUON_FOLDER}/{name}",
     )
     for name in DIGESTS
 }

@@ -1,5 +1,6 @@
 """Where a data set's file is: an explicit path, ``$GLUONBOOK_DATA``, ``../data``, the cache, or a download into it."""
 
+import errno
 import os
 import shutil
 import tarfile
@@ -28,6 +29,7 @@ class Dataset:
         digest: ``"sha256:…"`` or the like, of the file; None where only its content is known.
         embedded: what works offline in its stead; None where nothing does.
         check: called with a downloaded file; raises ValueError if it is not the right one.
+        elsewhere: where another library keeps the file, looked at right after an explicit path; None for nowhere.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Dataset:
     digest: Optional[str]
     embedded: Optional[str]
     check: Optional[Callable[[Path], None]] = None
+    elsewhere: Optional[str] = None
 
 
 class DataNotFound(FileNotFoundError):
@@ -79,6 +82,8 @@ def places_of(dataset: Dataset, path: Optional[_files.PathLike] = None) -> list[
     if path is not None:
         explicit = Path(path).expanduser()
         places.append(("path", explicit / dataset.filename if explicit.is_dir() else explicit))
+    if dataset.elsewhere is not None:
+        places.append(("another library's folder", Path(dataset.elsewhere).expanduser()))
     return places + [(what, home / dataset.filename) for what, home in _homes()]
 
 
@@ -132,16 +137,17 @@ def unpack(archive: Path, into: Path, folder: str) -> Path:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
-                _extract(packed, packed.namelist(), neighbour)
+                _extract(packed, [_inside(name, archive) for name in packed.namelist()], neighbour)
         else:
             with tarfile.open(archive) as packed:
                 how = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # security releases have it
                 _extract(packed, [_plain(member, archive) for member in packed.getmembers()], neighbour, **how)
         (into / folder).parent.mkdir(parents=True, exist_ok=True)
+        neighbour.chmod(0o755)  # mkdtemp makes folders that only their owner can enter
         inner = neighbour / folder
         (inner if inner.is_dir() else neighbour).rename(into / folder)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # the disk, not the archive
             raise
         raise ValueError(f"{archive} cannot be read as an archive: {error}") from None
     finally:
@@ -158,11 +164,17 @@ def _extract(packed: Any, members: list[Any], folder: Path, **how: str) -> None:
 
 def _plain(member: tarfile.TarInfo, archive: Path) -> tarfile.TarInfo:
     """Refuse what an archive may do outside of its folder: not every Python has filters for that."""
-    parts = Path(member.name).parts
-    if not (member.isfile() or member.isdir()) or Path(member.name).is_absolute() or ".." in parts:
+    if not (member.isfile() or member.isdir()):
         raise ValueError(f"{archive} is refused: {member.name} is no file or folder inside of it")
+    _inside(member.name, archive)
     member.mode = 0o755 if member.isdir() else 0o644
     return member
+
+
+def _inside(name: str, archive: Path) -> str:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"{archive} is refused: {name} is no file or folder inside of it")
+    return name
 
 
 def download(dataset: Dataset) -> tuple[Optional[Path], list[str]]:

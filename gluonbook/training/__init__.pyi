@@ -5,6 +5,14 @@ from .checkpoints import optimizer_state as optimizer_state
 from .checkpoints import read_checkpoint as read_checkpoint
 from .checkpoints import restore_optimizer as restore_optimizer
 from .checkpoints import save_checkpoint as save_checkpoint
+from .checks import InitialLoss as InitialLoss
+from .checks import RateRange as RateRange
+from .checks import TinyFit as TinyFit
+from .checks import initial_loss as initial_loss
+from .checks import lr_range_test as lr_range_test
+from .checks import overfit_tiny as overfit_tiny
+from .fitting import Plateau as Plateau
+from .fitting import fit as fit
 from .gradients import clip_gradients as clip_gradients
 from .gradients import sgd as sgd
 from .interrupts import interruptible as interruptible
@@ -13,4 +21,5 @@ from .losses import NonFiniteLoss as NonFiniteLoss
 from .losses import perplexity as perplexity
 from .supervised import EpochSums as EpochSums
 from .supervised import accuracy as accuracy
+from .supervised import evaluate as evaluate
 from .supervised import train_epoch as train_epoch

@@ -4,6 +4,7 @@ import math
 from typing import Any, Optional
 
 LARGEST_EXPONENT = 709.0  # exp of more is no float64
+HUGE = 1e6  # a loss that is told by its power of ten
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -28,7 +29,7 @@ class LossGuard:
         self._pending: Any = None
 
     def add(self, loss: Any) -> None:
-        """Take the next batch's loss, an array of one value.
+        """Take the next batch's loss, an nd array of one value or a number.
 
         Raises:
             NonFiniteLoss: the loss of the batch before is not finite.
@@ -48,13 +49,15 @@ class LossGuard:
     def _read(self) -> None:
         if self._pending is None:
             return
-        loss, self._pending = float(self._pending.asscalar()), None
+        pending, self._pending = self._pending, None
+        loss = float(pending.asscalar() if hasattr(pending, "asscalar") else pending)
         if not math.isfinite(loss):
             before = self.losses[-1] if self.losses else self.last_finite
+            said = "none" if before is None else f"{before:.4f}" if abs(before) < HUGE else f"{before:.4g}"
             rate = "" if self.lr is None else f", learning rate {self.lr:g}"
             raise NonFiniteLoss(
                 f"the loss is {loss} at epoch {self.epoch}, batch {len(self.losses) + 1}{rate}; "
-                f"last finite loss: {'none' if before is None else format(before, '.4f')}. Take a smaller learning rate"
+                f"last finite loss: {said}. Take a smaller learning rate"
             )
         self.losses.append(loss)
 

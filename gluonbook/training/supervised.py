@@ -67,10 +67,10 @@ def train_epoch(
         check_classes(y, outputs[0])
         autograd.backward(losses)
         update(len(X))
-        sizes = [l.size for l, part in zip(losses, parts) if part.counts]
-        guard.add(_total([l.sum() for l in losses], devices[0]) / sum(sizes))
+        counting = [l for l, part in zip(losses, parts) if part.counts]
+        loss_sizes.append(sum(l.size for l in counting))
+        guard.add(_total([l.sum() for l in counting], devices[0]) / loss_sizes[-1])
         counts.append(_total(_hits(outputs, parts), devices[0]))
-        loss_sizes.append(sum(sizes))
         num_labels += y.size
     if not num_labels:
         raise ValueError(f"batches must give at least one batch an epoch, got none in epoch {guard.epoch}")
@@ -98,6 +98,38 @@ def accuracy(batches: Iterable[tuple[Any, Any]], net: Callable[[Any], Any], devi
     if not num_labels:
         raise ValueError("batches must give at least one batch, got none")
     return correct / num_labels
+
+
+def evaluate(
+    batches: Iterable[tuple[Any, Any]],
+    net: Callable[[Any], Any],
+    loss: Callable[[Any, Any], Any],
+    devices: Sequence[Any],
+) -> EpochSums:
+    """Return a classifier's loss and hits on a data set, without training.
+
+    Args:
+        batches, net, loss, devices: as for ``train_epoch``.
+
+    Returns:
+        EpochSums.
+
+    Raises:
+        ValueError: there are no batches, or a label is no class.
+    """
+    total, size, correct, labels = 0.0, 0, 0, 0
+    for X, y in batches:
+        parts = [part for part in divide(X, y, devices) if part.counts]
+        outputs = [net(part.X) for part in parts]
+        check_classes(y, outputs[0])
+        losses = [loss(output, part.y) for output, part in zip(outputs, parts)]
+        total += float(_total([l.sum() for l in losses], devices[0]).asscalar())
+        size += sum(l.size for l in losses)
+        correct += int(_total(_hits(outputs, parts), devices[0]).asscalar())
+        labels += y.size
+    if not labels:
+        raise ValueError("batches must give at least one batch, got none")
+    return EpochSums(total, size, correct, labels)
 
 
 def divide(X: Any, y: Any, devices: Sequence[Any]) -> list[Part]:
