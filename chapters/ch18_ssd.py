@@ -67,7 +67,13 @@ as_written = [(sizes[i], ratios[0]) if i < n else (sizes[0], ratios[i - n]) for 
 mended = [(sizes[i], ratios[0]) if i < n else (sizes[0], ratios[i - n + 1]) for i in range(n + m - 1)]
 print("as written", as_written, " mended", mended, sep="\n  ")
 chapter.claim("18.2", mended == pairs and len(set(as_written)) == n + m - 2)
-chapter.claim("18.2", ratios[-1] not in [r for _, r in as_written])
+chapter.erratum(
+    "18.2",
+    ratios[-1] not in [r for _, r in as_written],
+    notes="The anchors after the first n take size[0] and ratios[i − n].",
+    truth="That mixes counting from one with counting from zero: the first ratio comes twice and the last one never. "
+    "Counted from zero it is ratios[i − n + 1].",
+)
 
 # %% [markdown]
 # ## 18.3 Which anchor covers the dog (交并比)

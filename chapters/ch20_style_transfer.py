@@ -163,10 +163,22 @@ for name, (_, first, last) in alone.items():
 resized = mx.image.imresize(nd.array(content), 300, 200)
 print(f"imresize(img, 300, 200) has the shape {resized.shape}: height {resized.shape[0]}, width {resized.shape[1]}")
 chapter.claim("20.3", resized.shape == (200, 300, 3))
+chapter.erratum(
+    "20.3",
+    resized.shape[1] > resized.shape[0],
+    notes="The picture is first resized to height 300 and width 200.",
+    truth="The book's code resizes to width 300 and height 200: `imresize` takes the width first.",
+)
 (first_width, first_height), (second_width, second_height) = transfer.NOTES_STAGES
 print(f"{second_width} / {first_width} = {second_width / first_width:g}, {second_height} / {first_height} =", end=" ")
 print(f"{second_height / first_height:g}")
 chapter.claim("20.4", second_width / first_width == second_height / first_height == 4)
+chapter.erratum(
+    "20.4",
+    second_width == 4 * first_width != 3 * first_width,
+    notes="The result is then enlarged three times.",
+    truth="From 300×200 to 1200×800 each side grows four times, and the area sixteen times.",
+)
 
 # %% [markdown]
 # ## 20.5 Small first, then large (先小后大)

@@ -5,6 +5,8 @@ from . import detection as detection
 from . import lyrics as lyrics
 from . import models as models
 from . import plot as plot
+from . import scratch as scratch
+from . import search as search
 from . import style as style
 from . import training as training
 from . import utils as utils

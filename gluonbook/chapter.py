@@ -137,6 +137,23 @@ def claim(identifier: str, holds: Any) -> None:
     _state().claims[identifier] = None
 
 
+def erratum(identifier: str, holds: Any, notes: str, truth: str) -> None:
+    """Record that a slip of the notes was shown; ``ERRATA.md`` is made from these calls.
+
+    Args:
+        identifier: ``"2.8"``.
+        holds: whether what is true was seen to hold.
+        notes: what the notes say.
+        truth: what is true.
+
+    Raises:
+        ClaimFailed: it does not hold; the message names the claim.
+    """
+    if not notes or not truth:
+        raise ValueError(f"notes and truth must be told, got {notes!r} and {truth!r}")
+    claim(identifier, holds)
+
+
 def report(**results: Any) -> None:
     """Print the results as a table, and write them with the claims to ``out/metrics.json`` and the figures beside it.
 

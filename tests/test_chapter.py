@@ -353,3 +353,18 @@ def test_a_claim_that_fails_is_one_line_and_status_2(runnable, cli):
     assert status == 2
     assert err.startswith("gluonbook: claim 7.1 of the notes does not hold in ch07_thing; the flags")
     assert "Traceback" not in err
+
+
+def test_an_erratum_is_a_claim_that_tells_what_the_notes_say():
+    chapter.options()
+    chapter.erratum("2.8", True, notes="so", truth="otherwise")
+    assert list(chapter._running.claims) == ["2.8"]
+    with pytest.raises(chapter.ClaimFailed, match=r"claim 2\.9 of the notes does not hold"):
+        chapter.erratum("2.9", False, notes="so", truth="otherwise")
+
+
+@pytest.mark.parametrize("texts", [{"notes": "", "truth": "otherwise"}, {"notes": "so", "truth": ""}])
+def test_an_erratum_without_words_is_refused(texts):
+    chapter.options()
+    with pytest.raises(ValueError, match="notes and truth must be told"):
+        chapter.erratum("2.8", True, **texts)

@@ -11,12 +11,28 @@ from gluonbook import _files, chapter
 
 # The claims of the notes, by chapter.
 CLAIMS = {
+    1: ["1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9"],
+    2: ["2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.8", "2.9", "2.10", "2.11"],
+    3: ["3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7"],
+    4: ["4.1", "4.2", "4.3", "4.4", "4.5", "4.6"],
+    5: ["5.1", "5.2", "5.3", "5.4"],
+    6: ["6.1", "6.2", "6.3"],
+    7: ["7.1", "7.2", "7.3", "7.4", "7.5"],
+    8: ["8.1", "8.2", "8.3", "8.4", "8.5", "8.6", "8.7", "8.8"],
     15: ["15.1", "15.2", "15.3", "15.4"],
     16: ["16.1", "16.2", "16.3", "16.4", "16.5", "16.6", "16.7"],
     18: ["18.1", "18.2", "18.3", "18.4", "18.5", "18.6"],
     20: ["20.1", "20.2", "20.3", "20.4", "20.5", "20.6"],
 }
 FIGURES = {
+    1: {"gates.png", "neuron.png", "sizes.png"},
+    2: {"sliding.png", "padding.png", "brightness.png", "edges.png"},
+    3: {"switches.png", "shifts.png", "first_layers.png"},
+    4: {"cloud.png", "directions.png", "variance_kept.png"},
+    5: {"layers.png", "sizes.png"},
+    6: {"scales.png", "saturation.png"},
+    7: {"tiny_rate.png", "rates.png", "update_ratios.png", "first_layer.png"},
+    8: {"rates.png", "plateau.png", "batch_sizes.png", "grid_or_chance.png", "coarse_to_fine.png"},
     15: {"gradient_norms.png", "clipping.png"},
     16: {"batches.png", "perplexity.png", "next_characters.png"},
     18: {

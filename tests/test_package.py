@@ -97,7 +97,7 @@ def test_public_names_are_the_stub_s_and_each_has_a_docstring():
     "package",
     [
         *("gluonbook", "gluonbook.book", "gluonbook.data", "gluonbook.detection", "gluonbook.lyrics"),
-        *("gluonbook.models", "gluonbook.style", "gluonbook.training", "gluonbook.weights"),
+        *("gluonbook.models", "gluonbook.scratch", "gluonbook.style", "gluonbook.training", "gluonbook.weights"),
     ],
 )
 def test_no_public_name_is_that_of_a_module_that_would_hide_it(package):

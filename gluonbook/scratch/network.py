@@ -1,0 +1,105 @@
+"""Layers in a row, and their training by gradient descent."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gluonbook import _check, training
+from gluonbook.scratch.layers import Layer
+from gluonbook.scratch.losses import softmax_cross_entropy
+
+
+class Network:
+    """Layers, each of which takes the output of the one before.
+
+    Args:
+        layers: at least one.
+
+    >>> from gluonbook.scratch import Dense, ReLU
+    >>> network = Network([Dense(np.eye(2), np.zeros(2)), ReLU()])
+    >>> network.forward(np.array([[1.0, -1.0]])).tolist()
+    [[1.0, 0.0]]
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        if not layers:
+            raise ValueError("a network needs at least one layer, got none")
+        self.layers = list(layers)
+
+    def forward(self, X: np.ndarray, train: bool = False) -> np.ndarray:
+        """Return the last layer's output."""
+        for layer in self.layers:
+            X = layer.forward(X, train)
+        return X
+
+    def backward(self, dY: np.ndarray) -> np.ndarray:
+        """Fill every layer's ``grads``; return the gradient with respect to the input."""
+        for layer in reversed(self.layers):
+            dY = layer.backward(dY)
+        return dY
+
+    def accuracy(self, X: np.ndarray, labels: np.ndarray) -> float:
+        """Return the share of labels that the largest output names."""
+        return float((self.forward(X).argmax(axis=1) == labels).mean())
+
+
+class Epoch(NamedTuple):
+    """What an epoch of training adds up to."""
+
+    number: int  # from 1
+    loss: float  # mean cross-entropy of the batches, without the penalty
+
+
+def train(
+    network: Network,
+    X: np.ndarray,
+    labels: Any,
+    num_epochs: int,
+    lr: float,
+    batch_size: int = 32,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+) -> Iterator[Epoch]:
+    """Train a classifier by mini-batch gradient descent on its mean cross-entropy.
+
+    Args:
+        network: outputs logits (N, K).
+        X: (n, …).
+        labels: (n,) int, from 0 to K - 1.
+        num_epochs: at least 1.
+        lr: learning rate, above 0.
+        batch_size: N, at least 1; the last batch may be smaller.
+        weight_decay: λ of the penalty λ/2·Σw² on the weights named W, at least 0.
+        seed: of the batches' order.
+
+    Yields:
+        Epoch, as it ends.
+
+    Raises:
+        ValueError: an argument is out of range.
+        training.NonFiniteLoss: the loss is infinite or not a number.
+    """
+    _check.integer("num_epochs", num_epochs, at_least=1)
+    _check.integer("batch_size", batch_size, at_least=1)
+    _check.number("lr", lr, above=0)
+    _check.number("weight_decay", weight_decay, at_least=0)
+    labels = np.asarray(labels)
+    rng = np.random.default_rng(seed)
+    for number in range(1, num_epochs + 1):
+        guard = training.LossGuard(number, lr)
+        order = rng.permutation(len(X))
+        for rows in np.split(order, range(batch_size, len(order), batch_size)):
+            loss, gradient = softmax_cross_entropy(network.forward(X[rows], train=True), labels[rows])
+            guard.add(np.float64(loss))
+            network.backward(gradient)
+            descend(network, lr, weight_decay)
+        yield Epoch(number, guard.mean())
+
+
+def descend(network: Network, lr: float, weight_decay: float = 0.0) -> None:
+    """Take one step of gradient descent, in place; weights named W shrink by lr·λ of themselves besides."""
+    for layer in network.layers:
+        for name, param in layer.params.items():
+            gradient = layer.grads[name]
+            param -= lr * (gradient + weight_decay * param if name == "W" and weight_decay else gradient)
