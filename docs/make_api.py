@@ -96,7 +96,7 @@ def module_entry(name: str, module: types.ModuleType, mark: str) -> str:
     lines = [f"### `{name}`{mark}\n", f"{summary(module)}\n"]
     if name == "utils":
         return "\n".join(lines)
-    for own in [own for own in public(module) if own not in gb.__all__]:
+    for own in [own for own in public(module) if getattr(module, own) is not getattr(gb, own, None)]:
         found = getattr(module, own)
         told = "a constant." if isinstance(found, (str, tuple, dict)) else summary(found)
         lines.append(f"- `{name}.{own}`: {told}")

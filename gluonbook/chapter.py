@@ -99,10 +99,10 @@ def _prepare(chosen: argparse.Namespace) -> None:
 
 
 def in_notebook() -> bool:
-    """Say whether this code runs in an IPython kernel."""
+    """Say whether this process is a notebook's kernel, which shows figures at a cell's end by itself."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    return shell is not None and "IPKernelApp" in shell.config
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def figure(name: str, *grid: int, **settings: Any) -> Any:

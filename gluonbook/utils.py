@@ -7,7 +7,8 @@ from typing import Any
 import gluonbook
 from gluonbook import _files
 from gluonbook.book.figures import as_list as _make_list  # noqa: F401
-from gluonbook.data import detection, records
+from gluonbook.data.detection import pikachu_files
+from gluonbook.data.records import write_index
 from gluonbook.training.supervised import divide
 
 __all__ = list(vars(gluonbook)["__all__"])
@@ -22,11 +23,11 @@ def __getattr__(name: str) -> Any:
 def _download_pikachu(data_dir: _files.PathLike) -> None:
     """Make sure that the pikachu set's ``train.rec``, ``train.idx`` and ``val.rec`` are in a folder."""
     folder = Path(data_dir).expanduser()
-    for file in detection.pikachu_files(folder if (folder / "train.rec").is_file() else None):
+    for file in pikachu_files(folder if (folder / "train.rec").is_file() else None):
         if file.parent != folder:
             with _files.replacing(folder / file.name) as neighbour:
                 shutil.copyfile(file, neighbour)
-    records.write_index(folder / "train.rec", folder / "train.idx")
+    write_index(folder / "train.rec", folder / "train.idx")
 
 
 def _get_batch(batch: tuple[Any, Any], ctx: list[Any]) -> tuple[list[Any], list[Any], int]:

@@ -30,7 +30,7 @@ def argv(monkeypatch):
 @pytest.fixture
 def notebook(monkeypatch):
     """Make it look as if an IPython kernel ran this code."""
-    shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+    shell = types.SimpleNamespace(kernel=None)
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     return shell
 

@@ -270,3 +270,52 @@ def test_the_box_of_a_label_is_checked_too(box, message):
     labels[1, 1:] = box
     with pytest.raises(ValueError, match=f"^picture dog.jpg, row 1: {re.escape(message)}"):
         _check.check_labels(labels, 2, "dog.jpg")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [(60, 45, 378, 516), [60.0, 45.0, 378.0, 516.0], np.array([60, 45, 378, 516]), nd.array([60, 45, 378, 516])],
+    ids=["tuple", "list", "int64", "nd"],
+)
+def test_a_rectangle_of_any_kind_becomes_float32(value):
+    box = _check.as_rectangle("bbox", value)
+    assert box.tolist() == [60, 45, 378, 516]
+    assert box.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "value", [[-7, -9, 1e6, 2e6], [3, 1, 3, 2], [1, 3, 2, 3], [0, 0, 0, 0], [-3e38, -3e38, 3e38, 3e38]]
+)
+def test_a_rectangle_may_have_any_unit_and_no_width_or_height(value):
+    np.testing.assert_array_equal(_check.as_rectangle("bbox", value), np.float32(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([5, 2, 3, 4], "bboxes[3]: box (5, 2, 3, 4) is inverted: xmax must be above xmin"),
+        ([1, 4, 3, 2], "bboxes[3]: box (1, 4, 3, 2) is inverted: ymax must be above ymin"),
+        ([1, 4, 1, 2], "bboxes[3]: box (1, 4, 1, 2) is inverted: ymax must be above ymin"),  # no width is no fault
+        ([5, 4, 3, 4], "bboxes[3]: box (5, 4, 3, 4) is inverted: xmax must be above xmin"),
+        ([3, 4, 1, 2], "bboxes[3]: box (3, 4, 1, 2) is inverted: xmax must be above xmin"),
+        ([0, 0, np.nan, 1], "bboxes[3]: box (0, 0, nan, 1) is not finite"),
+        ([np.inf, 0, 1, 1], "bboxes[3]: box (inf, 0, 1, 1) is not finite"),
+        ([0, -np.inf, 1, 1], "bboxes[3]: box (0, -inf, 1, 1) is not finite"),
+        ([1, 2, 3], "bboxes[3] must have the shape (4), got (3,)"),
+        ([[1, 2, 3, 4]], "bboxes[3] must have the shape (4), got (1, 4)"),
+        (7, "bboxes[3] must have the shape (4), got ()"),
+    ],
+)
+def test_what_is_no_rectangle_is_refused_with_its_value(value, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        _check.as_rectangle("bboxes[3]", value)
+
+
+def test_a_rectangle_of_words_is_a_type_error():
+    with pytest.raises(TypeError, match=r"^bbox must be an array of numbers, got \['a', 'b', 'c', 'd'\]$"):
+        _check.as_rectangle("bbox", list("abcd"))
+
+
+def test_a_box_that_is_both_empty_and_inverted_is_called_inverted():
+    with pytest.raises(ValueError, match=r"^picture 0, row 0: box .* is inverted: ymax must be above ymin$"):
+        _check.check_boxes([[0.5, 0.4, 0.5, 0.2]])

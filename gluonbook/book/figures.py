@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from gluonbook import _check, plot
+from gluonbook.chapter import in_notebook
 
 FILE_BACKENDS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}  # of matplotlib: they open no window
 BOX_COLORS = ("b", "g", "r", "m", "k")
@@ -27,7 +28,7 @@ def use_svg_display() -> None:
 
     >>> use_svg_display()
     """
-    if not _in_notebook():
+    if not in_notebook():
         return
     try:
         backend = importlib.import_module("matplotlib_inline.backend_inline")
@@ -260,14 +261,6 @@ def _check_curve(x_name: str, x: Sequence[float], y_name: str, y: Sequence[float
 # ---- seen by somebody ----
 
 
-def _in_notebook() -> bool:
-    """Say whether this process is a notebook's kernel, which shows figures at a cell's end by itself."""
-    if "IPython" not in sys.modules:
-        return False
-    shell = sys.modules["IPython"].get_ipython()
-    return shell is not None and hasattr(shell, "kernel")
-
-
 def _has_windows() -> bool:
     """Say whether the backend opens windows; a notebook's, which programs started from it inherit, does not."""
     import matplotlib.pyplot as plt
@@ -293,7 +286,7 @@ def _show(figure: Any) -> None:
     """Show a figure now; where no window can be opened, save and close it."""
     import matplotlib.pyplot as plt
 
-    if _in_notebook() or _has_windows():
+    if in_notebook() or _has_windows():
         plt.show()
         return
     _save(figure)
@@ -302,7 +295,7 @@ def _show(figure: Any) -> None:
 
 def _keep(figure: Any) -> None:
     """Let a figure be seen when the program ends, unless its maker has shown, saved or closed it by then."""
-    if _in_notebook() or figure in _waiting:
+    if in_notebook() or figure in _waiting:
         return
     if not _waiting:
         atexit.register(_show_waiting)
