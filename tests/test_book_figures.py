@@ -43,6 +43,7 @@ def show(block=None):
 @pytest.fixture(autouse=True)
 def closed():
     """Give matplotlib's settings back; close what was drawn, so that nothing is saved when pytest ends."""
+    plt.close("all")
     with mpl.rc_context():
         yield
     plt.close("all")

@@ -140,7 +140,7 @@ def test_a_notebook_keeps_its_backend_and_a_script_draws_without_windows(monkeyp
 
 def test_a_notebook_is_an_ipython_kernel(monkeypatch, notebook):
     assert chapter.in_notebook()
-    notebook.config = {"TerminalIPythonApp": {}}
+    del notebook.kernel  # as in a terminal
     assert not chapter.in_notebook()
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
     assert not chapter.in_notebook()
