@@ -21,6 +21,7 @@ from gluonbook.plot import COLORS
 from gluonbook.scratch import Node, graph
 
 opt = chapter.options(
+    data=chapter.option("digits", help="digits or fashion_mnist; the bounds were measured on digits"),
     num_train=chapter.option(150, help="digits that the networks of the last section learn from"),
     num_epochs=chapter.option(200, quick=150, help="of those networks"),
     num_seeds=chapter.option(3, quick=1, help="each network is trained so often"),
@@ -192,7 +193,7 @@ chapter.claim("1.8", after < before)
 # weight decay could, but do not.
 
 # %%
-splits = data.read_classes("digits", seed=opt.seed)
+splits = data.read_classes(opt.data, seed=opt.seed)
 few, valid = splits.train.subset(slice(opt.num_train)), splits.valid
 wrong = rng.random(len(few.labels)) < 0.3
 labels = np.where(wrong, rng.integers(10, size=len(few.labels)), few.labels)
@@ -200,7 +201,7 @@ labels = np.where(wrong, rng.integers(10, size=len(few.labels)), few.labels)
 
 def build(num_hiddens, seed):
     rng = np.random.default_rng(seed)
-    sizes = [64, num_hiddens, 10]
+    sizes = [few.images[0].size, num_hiddens, 10]
     layers = [scratch.Dense(scratch.weights(pair, "he", rng), np.zeros(pair[1])) for pair in zip(sizes, sizes[1:])]
     return scratch.Network([layers[0], scratch.ReLU(), layers[1]])
 

@@ -21,11 +21,14 @@ from gluonbook.plot import COLORS
 from gluonbook.scratch import BatchNorm, Dense, Network, ReLU, Sigmoid, softmax_cross_entropy
 
 opt = chapter.options(
+    data=chapter.option("digits", help="digits or fashion_mnist; the bounds were measured on digits"),
     num_epochs=chapter.option(15, quick=8, help="of each network"),
     num_seeds=chapter.option(3, quick=1, help="each network is trained so often"),
 )
 rng = np.random.default_rng(opt.seed)
-splits = data.read_classes("digits", seed=opt.seed)
+splits = data.read_classes(opt.data, seed=opt.seed)
+train, valid = splits.train.subset(slice(1200)), splits.valid
+D = train.images[0].size
 
 # %% [markdown]
 # ## 6.1 Forward and back (前向与反向)
@@ -78,14 +81,13 @@ def build(scale, normalise, activation=ReLU, num_layers=6, seed=0):
     """Return hidden layers of 64 units, and a dense layer over the classes; only the former are scaled."""
     rng = np.random.default_rng(seed)
     layers = []
-    for _ in range(num_layers - 1):
-        layers.append(Dense(scale * scratch.weights((64, 64), "he", rng), np.zeros(64)))
+    for num_inputs in [D, *[64] * (num_layers - 2)]:
+        layers.append(Dense(scale * scratch.weights((num_inputs, 64), "he", rng), np.zeros(64)))
         layers += [BatchNorm(np.ones(64), np.zeros(64))] if normalise else []
         layers.append(activation())
     return Network([*layers, Dense(scratch.weights((64, 10), "he", rng), np.zeros(10))])
 
 
-train, valid = splits.train, splits.valid
 curves = {}
 for normalise in (False, True):
     for scale in (0.1, 1.0, 5.0):

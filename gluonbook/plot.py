@@ -243,6 +243,57 @@ def transfer_losses(history: Sequence[Mapping[str, Any]], ax: Any = None) -> Any
     return ax
 
 
+def classifier_history(history: Sequence[Mapping[str, Any]], axes_pair: Any = None) -> Any:
+    """Draw a classifier's training: loss and accuracy on the training and on the validation split, over epochs.
+
+    Args:
+        history: as ``training.fit`` returns it.
+        axes_pair: two Axes; None makes a figure.
+
+    Returns:
+        the two Axes.
+    """
+    left, right = figure(1, 2, figsize=(9, 3.2))[1] if axes_pair is None else axes_pair
+    epochs = [entry["epoch"] for entry in history]
+    for ax, key in ((left, "loss"), (right, "accuracy")):
+        ax.plot(epochs, [entry[key] for entry in history], color=COLORS[0], label="training, while it was learnt")
+        ax.plot(epochs, [entry[f"valid_{key}"] for entry in history], color=COLORS[1], label="validation, after it")
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        ax.set(title=key, xlabel="epoch")
+    left.set_ylim(0, None)
+    right.set_ylim(None, 1)
+    left.legend(fontsize="small")
+    return left, right
+
+
+def trials(stages: Mapping[str, Sequence[Any]], x: str, y: str, ax: Any = None) -> Any:
+    """Draw the trials of a search over two of their settings, on logarithmic scales, coloured by score.
+
+    Args:
+        stages: by label, the trials of each stage, as ``search.random_search`` returns them.
+        x, y: the settings' names.
+        ax: where; None makes a figure.
+
+    Returns:
+        the Axes.
+    """
+    ax = axes(ax)
+    scores = [trial.score for found in stages.values() for trial in found if trial.score > float("-inf")]
+    low, high = min(scores, default=0.0), max(scores, default=1.0)
+    dots = None
+    for i, (label, found) in enumerate(stages.items()):
+        places = [[trial.settings[name] for trial in found] for name in (x, y)]
+        colors = [max(trial.score, low) for trial in found]
+        look = {"s": 30 + 40 * i, "marker": "osD^v"[i % 5], "edgecolor": INK, "linewidth": 0.5}
+        dots = ax.scatter(*places, c=colors, vmin=low, vmax=high, label=label, **look)
+    ax.set(xscale="log", yscale="log", xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
+    if dots is not None:
+        ax.figure.colorbar(dots, ax=ax, label="score")
+    if len(stages) > 1:
+        ax.legend(fontsize="small")
+    return ax
+
+
 def save(fig: Any, path: _files.PathLike) -> None:
     """Write a figure to a file whose name says the format, whole or not at all."""
     with _files.replacing(path) as neighbour:

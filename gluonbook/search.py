@@ -1,8 +1,10 @@
 """Search for hyper-parameters: at random, then in a smaller range around the best; resumable.
 
-A trial's settings depend on the seed and its number alone, so a search that was stopped goes on to the same trials.
+A trial's settings depend on the space, the seed and its number alone, so a search that was stopped goes on to the same
+trials.
 """
 
+import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -57,19 +59,21 @@ def random_search(
     """Try settings drawn at random (Bergstra & Bengio 2012).
 
     Args:
-        evaluate: gives the score, the larger the better, for a setting a keyword. One that raises ArithmeticError (a
-            loss that is not finite) has the score −inf.
+        evaluate: gives the score, the larger the better, for a setting a keyword. A trial that raises ArithmeticError
+            (a loss that is not finite), or whose score is not finite, has failed: a warning, and the score −inf.
         space: a range for each setting.
         num_trials: at least 1.
         seed: of the draws, at least 0.
-        path: a JSON file that holds the results after each trial; one that is there already is gone on from.
+        path: a JSON file that holds the results after each trial; one that is there already is gone on from. A
+            ``Choice`` must then be among numbers, texts and the like, or lists or tuples of them.
         progress: show a progress bar.
 
     Returns:
         the trials, in order; ``best`` finds the best.
 
     Raises:
-        ValueError: a range is wrong, or the file holds another search.
+        ValueError: a range is wrong, or the file holds another search, or none.
+        TypeError: a setting has no range, or a value that a JSON file cannot hold.
 
     >>> trials = random_search(lambda x: -abs(x - 3), {"x": Uniform(0, 10)}, num_trials=50)
     >>> abs(best(trials).settings["x"] - 3) < 0.5
@@ -80,21 +84,22 @@ def random_search(
     _check.integer("num_trials", num_trials, at_least=1)
     _check.integer("seed", seed, at_least=0)
     _check_space(space)
-    about = {"seed": seed, "space": {name: _told(range_) for name, range_ in space.items()}}
-    trials = [] if path is None else _read(Path(path), about)[:num_trials]
-    bar = tqdm(range(num_trials), initial=len(trials), desc="trials", disable=None if progress else True)
-    for number in range(len(trials), num_trials):
-        settings = draw(space, seed, number)
-        try:
-            score = float(evaluate(**settings))
-        except ArithmeticError as error:
-            warnings.warn(f"trial {number} with {settings} failed: {error}", stacklevel=2)
-            score = -math.inf
-        trials.append(Trial(number, settings, -math.inf if math.isnan(score) else score))
-        if path is not None:
-            _files.write_json(path, {**about, "trials": [_plain(trial) for trial in trials]})
-        bar.update()
-    bar.close()
+    trials = [] if path is None else _read(Path(path), space, seed)[:num_trials]
+    done = len(trials)
+    with tqdm(total=num_trials, initial=done, desc="trials", disable=None if progress else True) as bar:
+        for number in range(done, num_trials):
+            settings = draw(space, seed, number)
+            try:
+                score = float(evaluate(**settings))
+                if not math.isfinite(score):
+                    raise ArithmeticError(f"the score is {score}")
+            except ArithmeticError as error:
+                warnings.warn(f"trial {number} with {settings} failed: {error}", stacklevel=2)
+                score = -math.inf
+            trials.append(Trial(number, settings, score))
+            if path is not None:
+                _files.write_json(path, {**_about(space, seed), "trials": [_plain(trial) for trial in trials]})
+            bar.update()
     return trials
 
 
@@ -111,14 +116,24 @@ def coarse_to_fine(
 
     Args:
         evaluate: called with the settings and ``stage``, from 0, so that later stages may train for longer.
-        space, seed, progress: as for ``random_search``.
-        num_trials: of each stage.
+        space, seed, progress: as for ``random_search``; no setting is called ``stage``.
+        num_trials: of each stage, at least ``keep`` of all but the last.
         path: a folder with a JSON file a stage, each as for ``random_search``.
         keep: how many of the best span the next range, at least 2.
 
     Returns:
         the trials of each stage.
+
+    Raises:
+        ValueError, TypeError: as ``random_search``; or fewer than ``keep`` trials of a stage worked.
     """
+    if "stage" in space:
+        raise ValueError("space must not have a setting called stage: evaluate gets the stage's number by that name")
+    if not len(num_trials):
+        raise ValueError("num_trials must have at least one stage, got none")
+    _check.integer("keep", keep, at_least=2)
+    for stage, count in enumerate(num_trials):
+        _check.integer(f"num_trials[{stage}]", count, at_least=1 if stage == len(num_trials) - 1 else keep)
     stages: list[list[Trial]] = []
     for stage, count in enumerate(num_trials):
         if stages:
@@ -130,6 +145,29 @@ def coarse_to_fine(
 
         stages.append(random_search(evaluate_stage, space, count, seed + stage, file, progress))
     return stages
+
+
+def table(trials: Sequence[Trial], most: int = 10) -> str:
+    """Return the best trials as lines of text: score, number, settings.
+
+    Args:
+        trials: any number.
+        most: lines, at least 1.
+
+    >>> print(table([Trial(0, {"lr": 0.5, "cell": "gru"}, 0.25), Trial(1, {"lr": 0.125, "cell": "rnn"}, 0.5)]))
+      score  trial           lr  cell
+        0.5      1        0.125  rnn
+       0.25      0          0.5  gru
+    """
+    _check.integer("most", most, at_least=1)
+    shown = sorted(trials, key=lambda trial: -trial.score)[:most]
+    names = list(shown[0].settings) if shown else []
+    rows = [["score", "trial", *names]]
+    rows += [[_short(t.score), str(t.number), *(_short(t.settings[name]) for name in names)] for t in shown]
+    numbers = [7, 5, *(11 if all(isinstance(t.settings[n], (int, float)) for t in shown) else 0 for n in names)]
+    widths = [max(least, *(len(row[i]) for row in rows)) for i, least in enumerate(numbers)]
+    cells = [[c.rjust(w) if least else c.ljust(w) for c, w, least in zip(row, widths, numbers)] for row in rows]
+    return "\n".join("  ".join(row).rstrip() for row in cells)
 
 
 def best(trials: Sequence[Trial]) -> Trial:
@@ -156,7 +194,7 @@ def narrow(space: Space, trials: Sequence[Trial], keep: int = 3) -> dict[str, Ra
 
     >>> trials = [Trial(i, {"lr": 10.0**-i}, -abs(i - 2)) for i in range(5)]
     >>> {name: (round(r.low, 4), round(r.high, 4)) for name, r in narrow({"lr": LogUniform(1e-4, 1)}, trials).items()}
-    {'lr': (0.0001, 1)}
+    {'lr': (0.0001, 1.0)}
     """
     _check.integer("keep", keep, at_least=2)
     good = sorted((t for t in trials if math.isfinite(t.score)), key=lambda t: -t.score)[:keep]
@@ -166,17 +204,27 @@ def narrow(space: Space, trials: Sequence[Trial], keep: int = 3) -> dict[str, Ra
 
 
 def draw(space: Space, seed: int, number: int) -> dict[str, Any]:
-    """Return the settings of a trial: the same for the same seed and number."""
+    """Return the settings of a trial: the same for the same seed and number, in whatever order the space names them."""
     rng = np.random.default_rng([seed, number])
-    return {name: _draw(range_, rng) for name, range_ in space.items()}
+    drawn = {name: _draw(space[name], rng) for name in sorted(space)}
+    return {name: drawn[name] for name in space}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _draw(range_: Range, rng: np.random.Generator) -> Any:
     if isinstance(range_, Choice):
         return range_.values[int(rng.integers(len(range_.values)))]
     if isinstance(range_, LogUniform):
-        return float(math.exp(rng.uniform(math.log(range_.low), math.log(range_.high))))
+        value = math.exp(rng.uniform(math.log(range_.low), math.log(range_.high)))
+        return _within(range_, value)  # the exponential of a logarithm may be a little beyond
     return float(rng.uniform(range_.low, range_.high))
+
+
+def _within(range_: Union[LogUniform, Uniform], value: float) -> float:
+    return float(min(max(value, range_.low), range_.high))
 
 
 def _narrowed(range_: Range, values: Sequence[Any]) -> Range:
@@ -186,13 +234,15 @@ def _narrowed(range_: Range, values: Sequence[Any]) -> Range:
     low, high = (math.log(v) if logarithmic else v for v in (min(values), max(values)))
     margin = (high - low) / 2
     ends = [math.exp(e) if logarithmic else e for e in (low - margin, high + margin)]
-    return type(range_)(max(ends[0], range_.low), min(ends[1], range_.high))
+    return type(range_)(_within(range_, ends[0]), _within(range_, ends[1]))
 
 
 def _check_space(space: Space) -> None:
     if not space:
         raise ValueError("space must have at least one setting, got none")
     for name, range_ in space.items():
+        if not isinstance(range_, (LogUniform, Uniform, Choice)):
+            raise TypeError(f"{name} must be a LogUniform, a Uniform or a Choice, got {range_!r}")
         if isinstance(range_, Choice):
             _check.integer(f"number of values of {name}", len(range_.values), at_least=1)
             continue
@@ -200,8 +250,20 @@ def _check_space(space: Space) -> None:
         _check.number(f"{name}.high", range_.high, at_least=range_.low)
 
 
-def _told(range_: Range) -> list[Any]:
-    return [type(range_).__name__, *(list(range_.values) if isinstance(range_, Choice) else range_)]
+def _about(space: Space, seed: int) -> dict[str, Any]:
+    """Return which search this is, as a file says it."""
+    return {"seed": int(seed), "space": {name: _told(name, range_) for name, range_ in space.items()}}
+
+
+def _told(name: str, range_: Range) -> list[Any]:
+    if not isinstance(range_, Choice):
+        return [type(range_).__name__, float(range_.low), float(range_.high)]
+    for value in range_.values:
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} has a value that a JSON file cannot hold: {value!r}") from None
+    return [type(range_).__name__, *range_.values]
 
 
 def _plain(trial: Trial) -> dict[str, Any]:
@@ -209,13 +271,33 @@ def _plain(trial: Trial) -> dict[str, Any]:
     return {"number": trial.number, "settings": trial.settings, "score": score}
 
 
-def _read(path: Path, about: dict[str, Any]) -> list[Trial]:
+def _text(value: Any) -> str:
+    """Return what tells values in JSON apart: 1, 1.0 and true, which Python takes for the same, too."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _read(path: Path, space: Space, seed: int) -> list[Trial]:
+    about = _about(space, seed)
     if not path.exists():
         return []
     found = _files.read_json(path)
-    if not isinstance(found, dict) or {key: found.get(key) for key in about} != about:
+    if not isinstance(found, dict) or _text({key: found.get(key) for key in about}) != _text(about):
         raise ValueError(f"{path} holds another search: give another file, or remove that one")
-    return [
-        Trial(trial["number"], trial["settings"], -math.inf if trial["score"] is None else trial["score"])
-        for trial in found["trials"]
-    ]
+    try:
+        return [_trial(number, told, space) for number, told in enumerate(found["trials"])]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path} is damaged: its trials are not those of a search; remove it") from None
+
+
+def _trial(number: int, told: Any, space: Space) -> Trial:
+    if told["number"] != number:
+        raise ValueError
+    score = -math.inf if told["score"] is None else float(told["score"])
+    return Trial(number, {name: _again(range_, told["settings"][name]) for name, range_ in space.items()}, score)
+
+
+def _again(range_: Range, told: Any) -> Any:
+    """Return the setting that a file tells: JSON has no tuples, so a choice is looked up."""
+    if isinstance(range_, Choice):
+        return range_.values[[_text(value) for value in range_.values].index(_text(told))]
+    return float(told)

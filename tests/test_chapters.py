@@ -31,7 +31,7 @@ FIGURES = {
     4: {"cloud.png", "directions.png", "variance_kept.png"},
     5: {"layers.png", "sizes.png"},
     6: {"scales.png", "saturation.png"},
-    7: {"tiny_rate.png", "rates.png", "update_ratios.png", "first_layer.png"},
+    7: {"tiny_rate.png", "rates.png", "history.png", "update_ratios.png", "first_layer.png"},
     8: {"rates.png", "plateau.png", "batch_sizes.png", "grid_or_chance.png", "coarse_to_fine.png"},
     15: {"gradient_norms.png", "clipping.png"},
     16: {"batches.png", "perplexity.png", "next_characters.png"},

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from gluonbook import _files, plot
+from gluonbook import _files, plot, search
 from gluonbook.data import embedded_songs
 
 HISTORY = [{"train": 90.0, "held_out": 95.0}, {"train": 20.0, "held_out": 60.0}, {"train": 2.0, "held_out": 80.0}]
@@ -24,12 +24,28 @@ STEPS = [
     {"stage": stage, "content": 4.0 / step, "style": 90.0 / step, "tv": 2.0, "seconds": step}
     for step, stage in enumerate([1, 1, 1, 2, 2, 3], 1)
 ]
+FITTED = [
+    {
+        "epoch": epoch,
+        "loss": 2.0 / epoch,
+        "valid_loss": 2.2 / epoch,
+        "accuracy": 0.3 * epoch,
+        "valid_accuracy": 0.25 * epoch,
+    }
+    for epoch in (1, 2, 3)
+]
+COARSE = [search.Trial(i, {"lr": 10.0**-i, "weight_decay": 10.0 ** (i - 6)}, 0.2 * i) for i in range(1, 4)]
+FINE = [
+    search.Trial(0, {"lr": 0.02, "weight_decay": 1e-4}, 0.9),
+    search.Trial(1, {"lr": 1.0, "weight_decay": 1e-3}, -np.inf),
+]
 DRAW = {
     "perplexity_curves": lambda ax: plot.perplexity_curves({"a": [9.0, 3.0]}, ax),
     "history_curves": lambda ax: plot.history_curves(HISTORY, ax),
     "bars": lambda ax: plot.bars({"分": 0.5, "开": 0.25}, ax),
     "picture": lambda ax: plot.picture(PIXELS, ax),
     "detections": lambda ax: plot.detections(PIXELS, ROWS, CLASSES, TRUTH, ax),
+    "trials": lambda ax: plot.trials({"coarse": COARSE, "fine": FINE}, "lr", "weight_decay", ax),
     "transfer_losses": lambda ax: plot.transfer_losses(STEPS, ax),
 }
 
@@ -334,3 +350,38 @@ def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path):
         plot.save(Broken(), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_a_classifiers_history_has_both_splits_in_both_axes():
+    left, right = plot.classifier_history(FITTED)
+    for ax, key in ((left, "loss"), (right, "accuracy")):
+        training, validation = ax.get_lines()
+        assert points(training) == [(entry["epoch"], entry[key]) for entry in FITTED]
+        assert points(validation) == [(entry["epoch"], entry[f"valid_{key}"]) for entry in FITTED]
+        assert (ax.get_title(), ax.get_xlabel()) == (key, "epoch")
+    assert [text.get_text() for text in left.get_legend().get_texts()] == [
+        "training, while it was learnt",
+        "validation, after it",
+    ]
+    assert right.get_ylim()[1] == 1
+
+
+def test_a_classifiers_history_is_drawn_on_the_axes_given():
+    _, pair = plt.subplots(1, 2)
+    assert plot.classifier_history(FITTED, pair) == tuple(pair)
+
+
+def test_trials_stand_at_their_settings_coloured_by_score():
+    ax = plot.trials({"coarse": COARSE, "fine": FINE}, "lr", "weight_decay")
+    coarse, fine = ax.collections[:2]
+    np.testing.assert_allclose(coarse.get_offsets(), [[0.1, 1e-5], [0.01, 1e-4], [0.001, 1e-3]])
+    np.testing.assert_allclose(fine.get_offsets(), [[0.02, 1e-4], [1.0, 1e-3]])
+    np.testing.assert_allclose(coarse.get_array(), [0.2, 0.4, 0.6])
+    np.testing.assert_allclose(fine.get_array(), [0.9, 0.2])  # one that failed has the lowest colour
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "log", "lr", "weight decay")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["coarse", "fine"]
+    assert coarse.get_clim() == fine.get_clim() == (0.2, 0.9)
+
+
+def test_one_stage_of_trials_needs_no_legend():
+    assert plot.trials({"all": COARSE}, "lr", "weight_decay").get_legend() is None

@@ -483,3 +483,64 @@ def test_a_learning_rate_of_0_is_told():
     guard.add(nd.array([math.nan]))
     with pytest.raises(training.NonFiniteLoss, match=r"^the loss is nan at epoch 4, batch 1, learning rate 0; last"):
         guard.mean()
+
+
+# A guard of plain numbers, and of huge ones
+
+
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32, lambda value: nd.array([value])])
+def test_the_guard_takes_plain_numbers_and_arrays(kind):
+    guard = training.LossGuard(epoch=1, lr=0.1)
+    for loss in (1.0, 2.5, 0.0):
+        guard.add(kind(loss))
+    assert guard.mean() == pytest.approx(3.5 / 3, rel=1e-15)
+    assert guard.losses == [1, 2.5, 0]
+    assert {type(loss) for loss in guard.losses} == {float}
+
+
+def test_the_guard_takes_whole_numbers_and_0_is_a_loss():
+    guard = training.LossGuard(epoch=1, lr=0.1)
+    for loss in (0, 3):
+        guard.add(loss)
+    assert guard.mean() == 1.5
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_plain_number_that_is_not_finite_is_told_one_batch_late(bad):
+    guard = training.LossGuard(epoch=7, lr=0.25)
+    guard.add(1.5)
+    guard.add(bad)
+    told = (
+        f"the loss is {bad} at epoch 7, batch 2, learning rate 0.25; last finite loss: 1.5000. "
+        "Take a smaller learning rate"
+    )
+    with pytest.raises(training.NonFiniteLoss, match=f"^{re.escape(told)}$"):
+        guard.add(1.0)
+
+
+TOLD = [
+    (0.0, "0.0000"),
+    (2.30259, "2.3026"),
+    (-1.5, "-1.5000"),
+    (999999.25, "999999.2500"),
+    (1e6, "1e+06"),
+    (1234567.0, "1.235e+06"),
+    (-2e7, "-2e+07"),
+    (3.4e38, "3.4e+38"),
+]
+
+
+@pytest.mark.parametrize(("before", "said"), TOLD)
+@pytest.mark.parametrize("place", ["the batch before", "the epoch before"])
+def test_the_last_finite_loss_is_told_by_its_power_of_ten_where_it_is_huge(before, said, place):
+    guard = training.LossGuard(epoch=2, lr=1e6, last_finite=before if place == "the epoch before" else 0.5)
+    if place == "the batch before":
+        guard.add(before)
+    guard.add(math.nan)
+    batch = len(guard.losses) + 1
+    told = (
+        f"the loss is nan at epoch 2, batch {batch}, learning rate 1e+06; last finite loss: {said}. "
+        "Take a smaller learning rate"
+    )
+    with pytest.raises(training.NonFiniteLoss, match=f"^{re.escape(told)}$"):
+        guard.mean()

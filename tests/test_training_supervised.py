@@ -388,3 +388,106 @@ def test_descent_works_on_each_parameters_device():
 
 def test_no_parameters_are_nothing_to_descend():
     assert training.sgd([], 0.1, 1) is None
+
+
+# An evaluation
+
+
+def slow_evaluation(net, given):
+    """Example by example, and pixel by pixel, on the first device: a loss a label."""
+    loss, correct, labels = 0.0, 0, 0
+    for X, y in given:
+        outputs, kinds = net(X).asnumpy().astype(float), y.asnumpy().astype(int)
+        for place in np.ndindex(kinds.shape):
+            scores = outputs[(place[0], slice(None), *place[1:])]
+            loss -= scores[kinds[place]] - np.log(np.exp(scores).sum())
+            correct += int(np.argmax(scores) == kinds[place])
+            labels += 1
+    return loss, labels, correct, labels
+
+
+def sum_over_labels(outputs, y):
+    return -nd.pick(nd.log_softmax(outputs, axis=1), y, axis=1)
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "float32"])
+def test_an_evaluation_equals_a_loop_over_single_examples(num_devices, dtype):
+    devices, loss = CPUS[:num_devices], gluon.loss.SoftmaxCrossEntropyLoss()
+    net = network(devices)
+    expected = slow_evaluation(net, batches())
+    sums = supervised.evaluate(iter(batches(dtype=dtype)), net, loss, devices)
+    assert tuple(sums) == (pytest.approx(expected[0], rel=1e-5), *expected[1:])
+    assert 0 < sums.correct < sums.labels == sum(SIZES)
+    assert (type(sums.loss), type(sums.correct)) == (float, int)
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_an_evaluation_of_a_class_at_every_pixel(num_devices):
+    """A loss an element of which belongs to each pixel; and Gluon's, of which one belongs to each picture."""
+    devices, generator = CPUS[:num_devices], np.random.default_rng(2)
+    mx.random.seed(0)
+    net = gluon.nn.Conv2D(K, kernel_size=1, in_channels=3)
+    net.initialize(mx.init.Normal(1), ctx=devices)
+    drawn = [(generator.normal(size=(N, 3, 2, 5)), generator.integers(0, K, (N, 2, 5))) for N in (4, 1)]
+    pictures = [(nd.array(X), nd.array(y, dtype="int32")) for X, y in drawn]
+    loss, labels, correct, _ = slow_evaluation(net, pictures)
+    assert 0 < correct < labels == 50
+    assert tuple(supervised.evaluate(pictures, net, sum_over_labels, devices)) == (
+        pytest.approx(loss, rel=1e-5), 50, correct, 50,
+    )  # fmt: skip
+    sums = supervised.evaluate(pictures, net, gluon.loss.SoftmaxCrossEntropyLoss(axis=1), devices)
+    assert tuple(sums) == (pytest.approx(loss / 10, rel=1e-5), 5, correct, 50)
+
+
+def test_an_evaluation_predicts_and_changes_nothing():
+    modes, net, loss = [], network(CPUS[:1]), gluon.loss.SoftmaxCrossEntropyLoss()
+    net.add(gluon.nn.BatchNorm(in_channels=K), gluon.nn.Dropout(0.5))
+    net.initialize()  # of the new layers; the others say that they are
+
+    def watched(X):
+        modes.append((autograd.is_training(), autograd.is_recording()))
+        return net(X)
+
+    def bits():
+        return [param.data().asnumpy().tobytes() for param in net.collect_params().values()]
+
+    before = bits()
+    assert len({supervised.evaluate(batches(), watched, loss, CPUS[:1]) for _ in range(3)}) == 1
+    assert set(modes) == {(False, False)}
+    assert bits() == before
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_evaluation_tells_a_loss_that_is_not_finite(value):
+    net, loss = network(CPUS[:1]), gluon.loss.SoftmaxCrossEntropyLoss()
+    values = iter([0, value, 0, 0])
+    sums = supervised.evaluate(batches(), net, lambda y_hat, y: loss(y_hat, y) + next(values), CPUS[:1])
+    assert str(sums.loss) == str(value)
+    assert sums.labels == sum(SIZES)
+
+
+def test_an_evaluations_loss_gets_labels_of_float32_on_its_device():
+    seen, net, loss = [], network(CPUS[:2]), gluon.loss.SoftmaxCrossEntropyLoss()
+
+    def watched(output, y):
+        seen.append((output.context, y.context, y.dtype, len(y)))
+        return loss(output, y)
+
+    supervised.evaluate(batches((8, 1), dtype="uint8"), net, watched, CPUS[:2])
+    shares = [(CPUS[0], 4), (CPUS[1], 4), (CPUS[0], 1)]  # a row that the second device only repeats is not asked for
+    assert seen == [(device, device, np.float32, rows) for device, rows in shares]
+
+
+@pytest.mark.parametrize(("labels", "message"), WRONG)
+def test_an_evaluation_refuses_a_label_that_is_no_class(labels, message):
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        supervised.evaluate([(nd.ones((4, d)), nd.array(labels))], network(CPUS[:1]), loss, CPUS[:1])
+
+
+@pytest.mark.parametrize(("rows", "labels"), [(3, 2), (0, 0)])
+def test_an_evaluation_refuses_a_batch_of_unequal_lengths_or_of_nothing(rows, labels):
+    message = f"a batch must have as many labels as rows, at least 1; got {rows} rows, {labels} labels"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        supervised.evaluate([(np.zeros((rows, d)), np.zeros(labels))], network(CPUS[:1]), sum_over_labels, CPUS[:1])

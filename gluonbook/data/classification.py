@@ -29,14 +29,23 @@ class LabelledPictures(NamedTuple):
     classes: tuple[str, ...]
 
     def subset(self, rows: Union[Sequence[int], slice, np.ndarray]) -> "LabelledPictures":
-        """Return the split of some of its pictures."""
+        """Return the split of some of its pictures: their numbers, a slice, or a mask."""
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows) if len(rows) else np.zeros(0, int)
         return LabelledPictures(self.images[rows], self.labels[rows], self.classes)
 
     def of_classes(self, kinds: Sequence[int]) -> "LabelledPictures":
-        """Return the pictures of some classes alone, which are numbered anew in the order given."""
-        rows = np.flatnonzero(np.isin(self.labels, kinds))
-        labels = np.array([list(kinds).index(label) for label in self.labels[rows]], np.int32)
-        return LabelledPictures(self.images[rows], labels, tuple(self.classes[kind] for kind in kinds))
+        """Return the pictures of some classes alone, which are numbered anew in the order given.
+
+        Raises:
+            ValueError: one is no class of the set, or given twice.
+        """
+        chosen = _check.indices("kinds", kinds, below=len(self.classes)).tolist()
+        if len(set(chosen)) < len(chosen):
+            raise ValueError(f"kinds must be different classes, got {chosen}")
+        rows = np.flatnonzero(np.isin(self.labels, chosen))
+        labels = np.array([chosen.index(label) for label in self.labels[rows]], np.int32)
+        return LabelledPictures(self.images[rows], labels, tuple(self.classes[kind] for kind in chosen))
 
 
 class Splits(NamedTuple):

@@ -1,5 +1,6 @@
 """What to try before a long training: the first loss, a tiny subset, a range of learning rates."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable, NamedTuple, Optional
@@ -7,9 +8,10 @@ from typing import Any, Callable, NamedTuple, Optional
 import numpy as np
 
 from gluonbook import _check
-from gluonbook._mxnet import autograd, mx, nd
+from gluonbook._mxnet import autograd, gluon, mx, nd
+from gluonbook.training.fitting import without_scheduler
 from gluonbook.training.losses import LossGuard
-from gluonbook.training.supervised import evaluate, train_epoch
+from gluonbook.training.supervised import check_classes, divide, evaluate, train_epoch
 
 DIVERGED = 4.0  # times the smallest loss: the range test stops there
 SMOOTHING = 0.7  # of the losses, before their slope is looked at
@@ -121,10 +123,10 @@ def lr_range_test(
     learning rate are afterwards what they were; the optimiser's own state is not.
 
     Args:
-        net: a Gluon block, initialised, that has been called once where its shapes were deferred.
+        net: a Gluon block, initialised, on one device.
         batches: of X and labels, gone round as often as needed.
         loss: as for ``initial_loss``.
-        trainer: gluon.Trainer.
+        trainer: gluon.Trainer, without a scheduler.
         low, high: first and last learning rate, above 0.
         num_steps: from low to high, at least 2.
         device: mx.Context; None is the CPU.
@@ -133,23 +135,26 @@ def lr_range_test(
         RateRange.
 
     Raises:
-        ValueError: an argument is out of range, or there are no batches.
+        ValueError: an argument is out of range, there are no batches, or a label is no class.
     """
     _check.number("low", low, above=0)
     _check.number("high", high, above=low)
     _check.integer("num_steps", num_steps, at_least=2)
+    without_scheduler("lr_range_test", trainer)
     device = device or mx.cpu()
-    kept = {name: param.data(device).copy() for name, param in net.collect_params().items()}
-    rate = trainer.learning_rate
+    pairs = _round_and_round(batches)
+    first = next(pairs)
+    kept, rate = _weights(net, first[0], device), trainer.learning_rate
     lrs: list[float] = []
     losses: list[float] = []
-    pairs = _round_and_round(batches)
     try:
-        for lr in np.geomspace(low, high, num_steps).tolist():
-            X, y = (array.as_in_context(device) for array in next(pairs))
+        for lr, (X, y) in zip(np.geomspace(low, high, num_steps).tolist(), itertools.chain([first], pairs)):
+            (part,) = divide(X, y, [device])
             trainer.set_learning_rate(lr)
             with autograd.record():
-                l = loss(net(X), y.astype("float32"))
+                output = net(part.X)
+                l = loss(output, part.y)
+            check_classes(y, output)
             l.backward()
             trainer.step(len(X))
             value = float(nd.mean(l).asscalar())
@@ -162,6 +167,16 @@ def lr_range_test(
         for name, param in net.collect_params().items():
             param.set_data(kept[name])
     return RateRange(lrs, losses, _steepest(lrs, losses))
+
+
+def _weights(net: Any, X: Any, device: Any) -> dict[str, Any]:
+    """Return copies of a net's parameters, of which none is without its shape afterwards."""
+    params = net.collect_params()
+    try:
+        return {name: param.data(device).copy() for name, param in params.items()}
+    except gluon.parameter.DeferredInitializationError:
+        net(X.as_in_context(device))
+        return {name: param.data(device).copy() for name, param in params.items()}
 
 
 def _round_and_round(batches: Iterable[tuple[Any, Any]]) -> Any:
