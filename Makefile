@@ -35,6 +35,7 @@ bench: $(VENV)/done
 	$(BIN)/python benchmarks/lyrics.py
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/style.py
+	$(BIN)/python benchmarks/scratch.py
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --wheel

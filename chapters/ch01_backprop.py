@@ -1,7 +1,7 @@
 """Chapter 1: back-propagation
 
 Asks:    what does each gate of a computational graph do to a gradient, and what follows for weights, inputs and sizes?
-Needs:   scikit-learn's digits, no network, no GPU.  Time: 20 s (--quick 5 s) on two cores.
+Needs:   scikit-learn's digits, no network, no GPU.  Time: 10 s (--quick 5 s) on two cores.
 Claims:  1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8 1.9
 """
 

@@ -1,7 +1,7 @@
 """Chapter 3: pooling
 
 Asks:    what does pooling keep and drop, how does a gradient find its way back, and what do the first layers cost?
-Needs:   scikit-learn's digits, no network, no GPU.  Time: 30 s (--quick 6 s) on two cores.
+Needs:   scikit-learn's digits, no network, no GPU.  Time: 40 s (--quick 5 s) on two cores.
 Claims:  3.1 3.2 3.3 3.4 3.5 3.6 3.7
 """
 

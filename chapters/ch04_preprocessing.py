@@ -1,7 +1,7 @@
 """Chapter 4: preprocessing
 
 Asks:    what do centring, scaling, PCA and whitening do to data, and from which part of it may they learn?
-Needs:   scikit-learn's photograph and digits, no network, no GPU.  Time: 8 s (--quick 6 s) on two cores.
+Needs:   scikit-learn's photograph and digits, no network, no GPU.  Time: 6 s (--quick 6 s) on two cores.
 Claims:  4.1 4.2 4.3 4.4 4.5 4.6
 """
 

@@ -1,7 +1,7 @@
 """Chapter 5: initial weights
 
 Asks:    how large should weights be before the first step, and what goes wrong in a deep network where they are not?
-Needs:   scikit-learn's digits, no network, no GPU.  Time: 15 s (--quick 6 s) on two cores.
+Needs:   scikit-learn's digits, no network, no GPU.  Time: 10 s (--quick 6 s) on two cores.
 Claims:  5.1 5.2 5.3 5.4
 """
 

@@ -1,7 +1,7 @@
 """Chapter 7: before a long training
 
 Asks:    what should be tried before and watched during a training, and what do learning rates that are wrong look like?
-Needs:   scikit-learn's digits, no network, no GPU.  Time: 40 s (--quick 12 s) on two cores.
+Needs:   scikit-learn's digits, no network, no GPU.  Time: 30 s (--quick 15 s) on two cores.
 Claims:  7.1 7.2 7.3 7.4 7.5
 """
 

@@ -147,8 +147,10 @@ def as_floats(name: str, value: Any, *shape: Optional[int]) -> np.ndarray:
     Raises:
         TypeError, ValueError: as ``as_array``.
     """
+    with np.errstate(over="ignore"):  # float64 may hold more than float32
+        as_array(name, value, *shape)
+    value = value.asnumpy() if hasattr(value, "asnumpy") else value
     dtype = getattr(value, "dtype", np.dtype(np.float64))
-    as_array(name, value, *shape)
     return np.array(value, dtype if np.issubdtype(dtype, np.floating) else np.float64)
 
 

@@ -319,3 +319,40 @@ def test_a_rectangle_of_words_is_a_type_error():
 def test_a_box_that_is_both_empty_and_inverted_is_called_inverted():
     with pytest.raises(ValueError, match=r"^picture 0, row 0: box .* is inverted: ymax must be above ymin$"):
         _check.check_boxes([[0.5, 0.4, 0.5, 0.2]])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_floats_keep_their_type_and_are_copied(dtype):
+    array = np.array([[1, 2], [3, 4]], dtype)
+    floats = _check.as_floats("W", array, 2, None)
+    assert floats.dtype == dtype
+    array[:] = 9
+    assert floats.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("value", [[[1, 2]], ((1, 2),), np.array([[1, 2]]), np.array([[1, 2]], "uint8"), [[1.0, 2]]])
+def test_what_is_no_floating_array_becomes_float64(value):
+    floats = _check.as_floats("W", value, None, 2)
+    assert floats.tolist() == [[1, 2]]
+    assert floats.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_are_read_from_mxnets_arrays(dtype):
+    floats = _check.as_floats("W", nd.array([[1, 2], [3, 4]], dtype=dtype), 2, 2)
+    assert floats.tolist() == [[1, 2], [3, 4]]
+    assert floats.dtype == dtype
+    assert _check.as_floats("b", nd.array([1, 2], dtype="int32")).dtype == np.float64
+
+
+def test_floats_keep_their_last_digit_and_their_range():
+    value = [1 + 2**-52, 1e300, -1e-300]
+    with np.errstate(over="ignore"):
+        assert _check.as_floats("W", value).tolist() == value
+
+
+def test_floats_of_another_shape_or_kind_are_refused():
+    with pytest.raises(ValueError, match=r"^W must have the shape \(2, any\), got \(2,\)$"):
+        _check.as_floats("W", np.zeros(2), 2, None)
+    with pytest.raises(TypeError, match=r"^W must be an array of numbers, got \['a'\]$"):
+        _check.as_floats("W", ["a"])

@@ -89,7 +89,7 @@ def im2col(X: np.ndarray, kernel: Pair, stride: Pair = 1, padding: Pair = 0, dil
     """
     view = windows(X, kernel, stride, padding, dilation)
     N, C, kh, kw, OH, OW = view.shape
-    return view.reshape(N, C * kh * kw, OH * OW)
+    return np.array(view, order="C").reshape(N, C * kh * kw, OH * OW)  # reshape alone need not copy
 
 
 def col2im(
@@ -203,4 +203,8 @@ class LocallyConnected2D(Layer):
 
 
 def _pair(value: Pair) -> tuple[int, int]:
-    return (value, value) if isinstance(value, (int, np.integer)) else (value[0], value[1])
+    if not isinstance(value, (tuple, list)):
+        return value, value
+    if len(value) != 2:
+        raise ValueError(f"a pair must be (vertical, horizontal), got {value}")
+    return value[0], value[1]

@@ -69,7 +69,8 @@ def check_gradient(f: Callable[[np.ndarray], Any], x: Any, gradient: Any, step: 
         raise ValueError(f"gradient must have x's shape {x.shape}, with an entry at least; got {analytic.shape}")
     numeric = numeric_gradient(f, x, step)
     scale = np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), FLOOR)
-    errors = np.abs(analytic - numeric) / scale
+    with np.errstate(invalid="ignore"):  # infinite by infinite
+        errors = np.abs(analytic - numeric) / scale
     errors = np.where(np.isnan(errors), np.inf, errors)
     place = tuple(int(i) for i in np.unravel_index(errors.argmax(), x.shape))
     return GradCheck(float(errors[place]), place, float(analytic[place]), float(numeric[place]))

@@ -75,7 +75,7 @@ class Node:
         return multiply(self, -1)
 
     def __sub__(self, other: Operand) -> "Node":
-        return add(self, -other if isinstance(other, (Node, np.ndarray)) else -float(other))
+        return add(self, -other if isinstance(other, Node) else -np.asarray(other, np.float64))
 
     def __rsub__(self, other: Operand) -> "Node":
         return add(-self, other)
@@ -118,7 +118,7 @@ def add(a: Operand, b: Operand) -> Node:
     """Add: the output's gradient goes to both inputs as it is, whatever they were."""
     if _is_number(a) or _is_number(b):
         node, number = _with_number(a, b)
-        return _gate(f"{number:+g}", node.value + number, (node,), lambda g: (g,))
+        return _gate(f"{number:+g}".replace("-", "−"), node.value + number, (node,), lambda g: (g,))
     a, b = _as_node(a), _as_node(b)
     return _gate("+", a.value + b.value, (a, b), lambda g: (g, g))
 

@@ -27,12 +27,12 @@ def weights(shape: Sequence[int], kind: str, rng: np.random.Generator) -> np.nda
         float64 array of that shape.
 
     Raises:
-        ValueError: the kind is another, or the shape is neither.
+        ValueError: the kind is another, or the shape is neither, or a neuron has no input.
 
     >>> weights((400, 300), "he", np.random.default_rng(0)).std().round(3)
     0.071
     """
     if len(shape) not in (2, 4):
         raise ValueError(f"shape must be (D, K) or (O, C, kh, kw), got {tuple(shape)}")
-    num_inputs = shape[0] if len(shape) == 2 else int(np.prod(shape[1:]))
+    num_inputs = _check.integer("inputs of a neuron", shape[0] if len(shape) == 2 else np.prod(shape[1:]), at_least=1)
     return rng.normal(size=shape) * SCALES[_check.choice("kind", kind, SCALES)](num_inputs)

@@ -3,6 +3,7 @@
 Letters: ``N`` batch, ``D`` inputs, ``K`` outputs. Everything is float64 unless the inputs are not.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -56,13 +57,13 @@ class Dense(Layer):
 
     def forward(self, X: np.ndarray, train: bool = False) -> np.ndarray:
         W = self.params["W"]
-        if X[0].size != len(W):
+        if math.prod(X.shape[1:]) != len(W):
             raise ValueError(f"X must have {len(W)} values an example, got shape {X.shape}")
         self._X = X
-        return np.asarray(X.reshape(len(X), -1) @ W + self.params["b"])  # (N, K)
+        return np.asarray(X.reshape(len(X), len(W)) @ W + self.params["b"])  # (N, K)
 
     def backward(self, dY: np.ndarray) -> np.ndarray:
-        X = self._X.reshape(len(self._X), -1)  # (N, D)
+        X = self._X.reshape(len(self._X), len(self.params["W"]))  # (N, D)
         self.grads = {"W": X.T @ dY, "b": dY.sum(axis=0)}
         return np.asarray((dY @ self.params["W"].T).reshape(self._X.shape))
 
@@ -130,7 +131,10 @@ class Dropout(Layer):
         self.rate, self.rng = _check.number("rate", rate, at_least=0, below=1), rng
 
     def forward(self, X: np.ndarray, train: bool = False) -> np.ndarray:
-        self._mask = (self.rng.random(X.shape) >= self.rate) / (1 - self.rate) if train else np.ones_like(X)
+        self._mask = np.ones_like(X)
+        if train:
+            kept = self.rng.random(X.shape) >= self.rate
+            self._mask = kept.astype(np.result_type(X, np.float32)) / (1 - self.rate)
         return X * self._mask
 
     def backward(self, dY: np.ndarray) -> np.ndarray:

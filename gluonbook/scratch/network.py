@@ -85,6 +85,8 @@ def train(
     _check.number("lr", lr, above=0)
     _check.number("weight_decay", weight_decay, at_least=0)
     labels = np.asarray(labels)
+    if len(X) != len(labels) or not len(X):
+        raise ValueError(f"X and labels must be equally many, at least 1; got {len(X)} and {len(labels)}")
     rng = np.random.default_rng(seed)
     for number in range(1, num_epochs + 1):
         guard = training.LossGuard(number, lr)

@@ -31,28 +31,22 @@ class Transform:
     variances: Optional[np.ndarray] = None
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return examples as the training split would be: (N, …), with a rotation (N, k) for (N, D)."""
-        X = self._fitting(X) - self.shift
+        """Return examples as the training split would be: (N, …), with a rotation (N, k) for (N, D).
+
+        Raises:
+            ValueError: they have other features than the training split.
+        """
+        X = _fitting("X", X, self.shift) - self.shift
         return np.asarray((X if self.rotation is None else X @ self.rotation) / self.scale)
 
     def inverse(self, Z: Any) -> np.ndarray:
-        """Return what was transformed; with fewer components than features, the nearest to it."""
-        Z = np.asarray(Z, np.float64) * self.scale
-        return np.asarray((Z if self.rotation is None else Z @ self.rotation.T) + self.shift)
+        """Return what was transformed; with fewer components than features, the nearest to it.
 
-    def _fitting(self, X: Any) -> np.ndarray:
-        X = np.asarray(X, np.float64)
-        fits = X.ndim == 2 and X.shape[1] == len(self.shift) if self.rotation is not None else True
-        if fits:
-            try:
-                fits = np.broadcast_shapes(X.shape, self.shift.shape) == X.shape
-            except ValueError:
-                fits = False
-        if not fits:
-            raise ValueError(
-                f"X must be examples as those that it was fitted on, shift {self.shift.shape}, got {X.shape}"
-            )
-        return X
+        Raises:
+            ValueError: it is no output of ``transform``.
+        """
+        Z = _fitting("Z", Z, self.shift if self.rotation is None else self.scale) * self.scale
+        return np.asarray((Z if self.rotation is None else Z @ self.rotation.T) + self.shift)
 
 
 def fit_center(X_train: Any, per: str = "feature") -> Transform:
@@ -95,7 +89,8 @@ def fit_standardize(X_train: Any) -> Transform:
     """
     X = _split(X_train)
     deviation = X.std(axis=0)
-    return Transform(X.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
+    varies = (X.max(axis=0) > X.min(axis=0)) & (deviation > 0)  # a constant's deviation may be a rounding error
+    return Transform(X.mean(axis=0), np.where(varies, deviation, 1.0))
 
 
 def fit_range(X_train: Any) -> Transform:
@@ -159,4 +154,14 @@ def _split(X_train: Any) -> np.ndarray:
         raise ValueError(f"X_train must be (N, …) with at least one example, got shape {X.shape}")
     if not np.isfinite(X).all():
         raise ValueError(f"X_train must be finite, got {X[~np.isfinite(X)][0]} in it")
+    return X
+
+
+def _fitting(name: str, X: Any, fitted: np.ndarray) -> np.ndarray:
+    """Return examples that numbers of one example, or of its channels (C, 1, 1), or one for all, can be applied to."""
+    X = np.asarray(X, np.float64)
+    one = X.shape[1:]
+    channels = fitted.ndim == 3 and fitted.shape[1:] == (1, 1) and len(one) == 3 and one[0] == len(fitted)
+    if not (fitted.ndim == 0 or one == fitted.shape or channels):
+        raise ValueError(f"{name} must be examples as those that it was fitted on, {fitted.shape} each, got {X.shape}")
     return X
