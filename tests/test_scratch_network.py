@@ -17,7 +17,6 @@ from gluonbook.scratch import (
     ReLU,
     Sigmoid,
     Tanh,
-    network,
     softmax_cross_entropy,
     train,
     weights,
@@ -249,29 +248,6 @@ def test_training_equals_a_gluon_trainers_step_for_step(weight_decay):
     for param, value in zip(params, all_params(ours)):
         right = param.data().asnumpy()
         np.testing.assert_allclose(value, right if right.ndim != 2 else right.T, rtol=1e-9, atol=1e-12)
-
-
-def test_weight_decay_shrinks_weights_named_W_and_spares_biases_and_batch_norm():
-    net = small(extra=[BatchNorm(np.full(8, 2.0), np.full(8, 3.0))])
-    net.layers[0].params["b"] += 5
-    before = {(i, name): param.copy() for i, layer in enumerate(net.layers) for name, param in layer.params.items()}
-    for layer in net.layers:
-        layer.grads = {name: np.zeros_like(param) for name, param in layer.params.items()}
-    network.descend(net, lr=0.1, weight_decay=0.5)
-    for (i, name), value in before.items():
-        shrunk = value * (1 - 0.1 * 0.5) if name == "W" else value
-        np.testing.assert_allclose(net.layers[i].params[name], shrunk, rtol=1e-14)
-    assert {name for _, name in before} == {"W", "b", "gamma", "beta"}
-
-
-def test_a_step_goes_against_the_gradient_in_place():
-    net = Network([Dense([[1.0, 2.0]], [3.0, 4.0]), ReLU()])
-    W = net.layers[0].params["W"]
-    net.layers[0].grads = {"W": np.array([[10.0, -10.0]]), "b": np.array([1.0, 0.0])}
-    network.descend(net, lr=0.1)
-    assert net.layers[0].params["W"] is W
-    np.testing.assert_allclose(W, [[0, 3]], atol=1e-15)
-    np.testing.assert_allclose(net.layers[0].params["b"], [2.9, 4])
 
 
 def test_an_epochs_loss_is_told_without_the_penalty():

@@ -323,9 +323,12 @@ def _read_banana(folder: Path) -> DetectionSet:
     return make_set(["banana"], paths, [[[0, *box]] for box in corners])
 
 
-_PIKACHU_HUB = "https://apache-mxnet.s3-accelerate.amazonaws.com/gluon/dataset/pikachu/"
+_PIKACHU_HUBS = (
+    "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/gluon/dataset/pikachu/",  # MXNet's own store
+    "https://apache-mxnet.s3-accelerate.amazonaws.com/gluon/dataset/pikachu/",  # the book's address for it
+)
 _PIKACHU = tuple(
-    Dataset("pikachu", f"pikachu/{name}", (_PIKACHU_HUB + name,), f"sha1:{digest}", INSTEAD)
+    Dataset("pikachu", f"pikachu/{name}", tuple(hub + name for hub in _PIKACHU_HUBS), f"sha1:{digest}", INSTEAD)
     for name, digest in (
         ("train.rec", "e6bcb6ffba1ac04ff8a9b1115e650af56ee969c8"),
         ("val.rec", "d6c33f799b4d058e82f2cb5bd9a976f69d72d520"),

@@ -151,7 +151,10 @@ BOOK_CORPORA = {
     "time_machine": Dataset(
         "time_machine",
         "timemachine.txt",
-        ("https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt",),
+        (
+            "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt",
+            "https://raw.githubusercontent.com/d2l-ai/d2l-zh/592fbef84a684e752393edbf267c07dbc53e082b/data/timemachine.txt",
+        ),
         "sha1:090b5e7e70c295757f55df93cb0a180b9691891a",
         f"the embedded corpus ({EMBEDDED})",
     ),

@@ -21,6 +21,7 @@ from .losses import softmax as softmax
 from .losses import softmax_cross_entropy as softmax_cross_entropy
 from .network import Network as Network
 from .network import train as train
+from .optim import sgd as sgd
 from .pooling import AvgPool2D as AvgPool2D
 from .pooling import MaxPool2D as MaxPool2D
 from .preprocess import Transform as Transform

@@ -8,6 +8,7 @@ import numpy as np
 from gluonbook import _check, training
 from gluonbook.scratch.layers import Layer
 from gluonbook.scratch.losses import softmax_cross_entropy
+from gluonbook.scratch.optim import sgd
 
 
 class Network:
@@ -95,13 +96,5 @@ def train(
             loss, gradient = softmax_cross_entropy(network.forward(X[rows], train=True), labels[rows])
             guard.add(np.float64(loss))
             network.backward(gradient)
-            descend(network, lr, weight_decay)
+            sgd(network.layers, lr, weight_decay)
         yield Epoch(number, guard.mean())
-
-
-def descend(network: Network, lr: float, weight_decay: float = 0.0) -> None:
-    """Take one step of gradient descent, in place; weights named W shrink by lr·λ of themselves besides."""
-    for layer in network.layers:
-        for name, param in layer.params.items():
-            gradient = layer.grads[name]
-            param -= lr * (gradient + weight_decay * param if name == "W" and weight_decay else gradient)
