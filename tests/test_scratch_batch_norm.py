@@ -4,25 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from scratch_helpers import numeric
 
 from gluonbook._mxnet import autograd, gluon, nd
 from gluonbook.scratch import BatchNorm
 
 SHAPES = [(6, 3), (4, 3, 2, 3)]
-
-
-def numeric(f, x, step=1e-5):
-    """Centred differences, an entry at a time, made in x itself: so parameters can be moved, too."""
-    gradient = np.zeros(x.shape)
-    for place in np.ndindex(x.shape):
-        value = x[place]
-        sides = []
-        for moved in (value + step, value - step):
-            x[place] = moved
-            sides.append(f())
-        x[place] = value
-        gradient[place] = (sides[0] - sides[1]) / (2 * step)
-    return gradient
 
 
 def drawn(shape, seed=0):
@@ -96,10 +83,10 @@ def test_gradients_equal_numeric_differences(shape, train):
     dY = np.random.default_rng(1).normal(size=shape)
     forward()
     dX, grads = layer.backward(dY), dict(layer.grads)
-    np.testing.assert_allclose(dX, numeric(lambda: (forward() * dY).sum(), X), rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(dX, numeric(lambda: (forward() * dY).sum(), X, step=1e-5), rtol=1e-5, atol=1e-8)
     assert grads.keys() == {"gamma", "beta"}
     for name, param in layer.params.items():
-        expected = numeric(lambda: (forward() * dY).sum(), param)
+        expected = numeric(lambda: (forward() * dY).sum(), param, step=1e-5)
         np.testing.assert_allclose(grads[name], expected, rtol=1e-6, atol=1e-8)
 
 

@@ -5,6 +5,7 @@ import pytest
 import scipy.signal
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scratch_helpers import numeric
 
 from gluonbook._mxnet import autograd, gluon, nd
 from gluonbook.scratch import Conv2D, LocallyConnected2D, col2im, convolution, im2col, output_size
@@ -21,20 +22,6 @@ GEOMETRIES = [
     ((1, 7, 1), (1, 1), (3, 2), (0, 0), (1, 1)),
     ((2, 4, 4), (2, 2), (3, 3), (1, 1), (2, 2)),
 ]
-
-
-def numeric(f, x, step=1e-6):
-    """Centred differences, an entry at a time, made in x itself: so parameters can be moved, too."""
-    gradient = np.zeros(x.shape)
-    for place in np.ndindex(x.shape):
-        value = x[place]
-        sides = []
-        for moved in (value + step, value - step):
-            x[place] = moved
-            sides.append(f())
-        x[place] = value
-        gradient[place] = (sides[0] - sides[1]) / (2 * step)
-    return gradient
 
 
 def taps(shape, kernel, stride, padding, dilation):

@@ -6,20 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scratch_helpers import numeric_of
 
 from gluonbook._mxnet import autograd, nd
 from gluonbook.scratch import Node, graph
-
-
-def numeric(f, x, step=1e-6):
-    """Centred differences of a function of one array, an entry at a time."""
-    gradient = np.zeros(np.shape(x))
-    for place in np.ndindex(gradient.shape):
-        moved = [np.array(x, np.float64), np.array(x, np.float64)]
-        moved[0][place] += step
-        moved[1][place] -= step
-        gradient[place] = (f(moved[0]) - f(moved[1])) / (2 * step)
-    return gradient
 
 
 def grads(*nodes):
@@ -126,7 +116,9 @@ def test_a_gate_of_one_input_equals_numpy_numeric_gradients_and_mxnet(name, shap
     np.testing.assert_allclose(y.value, in_numpy(value), rtol=1e-13)
     gradient = np.arange(1.0, y.value.size + 1).reshape(y.value.shape)
     y.backward(gradient)
-    np.testing.assert_allclose(x.grad, numeric(lambda v: weighted(in_numpy(v), gradient), value), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(
+        x.grad, numeric_of(lambda v: weighted(in_numpy(v), gradient), value), rtol=1e-7, atol=1e-9
+    )
     theirs = nd.array(value.reshape(shape or (1,)), dtype="float64")
     theirs.attach_grad()
     with autograd.record():
@@ -149,7 +141,7 @@ def test_a_gate_of_two_inputs_equals_numeric_gradients_and_mxnet(name):
         def moved(v, i=i):
             return weighted(gate(*[Node(v if j == i else value) for j, value in enumerate(values)]).value, gradient)
 
-        np.testing.assert_allclose(nodes[i].grad, numeric(moved, values[i]), rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(nodes[i].grad, numeric_of(moved, values[i]), rtol=1e-6, atol=1e-8)
     theirs = [nd.array(value, dtype="float64") for value in values]
     for array in theirs:
         array.attach_grad()
@@ -189,7 +181,7 @@ def test_a_repeated_input_gets_the_sum_of_its_gradients(name, left, right):
             return weighted(gate(*[Node(v if j == i else value) for j, value in enumerate(values)]).value, gradient)
 
         assert nodes[i].grad.shape == values[i].shape
-        np.testing.assert_allclose(nodes[i].grad, numeric(moved, values[i]), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(nodes[i].grad, numeric_of(moved, values[i]), rtol=1e-6, atol=1e-7)
 
 
 def test_a_node_used_several_times_gets_the_sum():

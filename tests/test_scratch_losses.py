@@ -7,23 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scratch_helpers import numeric_of
 
 from gluonbook._mxnet import autograd, gluon, nd
 from gluonbook.scratch import quadratic, softmax, softmax_cross_entropy
 
 LOGITS = arrays.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 5)), elements=st.floats(-700, 700))
-
-
-def numeric(f, x, step=1e-6):
-    gradient = np.zeros(x.shape)
-    for place in np.ndindex(x.shape):
-        sides = []
-        for sign in (1, -1):
-            moved = x.copy()
-            moved[place] += sign * step
-            sides.append(f(moved))
-        gradient[place] = (sides[0] - sides[1]) / (2 * step)
-    return gradient
 
 
 def drawn(N=5, K=4, seed=0):
@@ -82,7 +71,7 @@ def test_claim_9_2_the_gradient_is_p_minus_y_and_equals_numeric_differences(N):
     logits, labels = drawn(N)
     _, gradient = softmax_cross_entropy(logits, labels)
     np.testing.assert_allclose(gradient, (softmax(logits) - np.eye(4)[labels]) / N, atol=1e-15)
-    expected = numeric(lambda z: softmax_cross_entropy(z, labels)[0], logits)
+    expected = numeric_of(lambda z: softmax_cross_entropy(z, labels)[0], logits)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-9)
 
 
@@ -153,7 +142,7 @@ def test_the_quadratic_loss_equals_gluons_and_numeric_differences():
     loss, gradient = quadratic(outputs, targets)
     assert loss == pytest.approx(theirs.asscalar(), rel=1e-12)
     np.testing.assert_allclose(gradient, x.grad.asnumpy(), rtol=1e-12)
-    np.testing.assert_allclose(gradient, numeric(lambda a: quadratic(a, targets)[0], outputs), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(gradient, numeric_of(lambda a: quadratic(a, targets)[0], outputs), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1), (1, 3), (3, 2), (2, 3, 1)])
