@@ -274,8 +274,8 @@ def test_a_full_disk_is_told_as_such_and_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_folder_that_is_in_use_is_not_overwritten(tmp_path):
     put(tmp_path / "into" / "set", b"mine", "a.txt")
-    with pytest.raises(OSError, match="not empty"):
-        fetch.unpack(put(tmp_path, zipped(CONTENT)), tmp_path / "into", "set")
+    found = fetch.unpack(put(tmp_path, zipped(CONTENT)), tmp_path / "into", "set")
+    assert found == tmp_path / "into" / "set"
     assert everything(tmp_path / "into") == {"set/a.txt": "mine"}
     assert os.listdir(tmp_path / "into") == ["set"]
 
@@ -395,3 +395,24 @@ def test_the_error_offers_what_there_is_offline_and_nothing_where_nothing_is(hom
     with pytest.raises(fetch.DataNotFound, match=r"by hand, or use the songs, which needs no network$"):
         fetch.find_folder(dataset(embedded="the songs"), "poems", into)
     assert list(isolated.rglob("poems*")) == []
+
+
+def test_a_folder_that_another_process_unpacked_meanwhile_is_taken(tmp_path, monkeypatch):
+    extract = fetch._extract
+
+    def beside_another(packed, members, folder, **how):
+        extract(packed, members, folder, **how)
+        put(tmp_path / "set", b"theirs", "a.txt")
+
+    monkeypatch.setattr(fetch, "_extract", beside_another)
+    archive = put(tmp_path / "from", zipped(CONTENT))
+    assert fetch.unpack(archive, tmp_path, "set") == tmp_path / "set"
+    assert everything(tmp_path / "set") == {"a.txt": "theirs"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["from", "set"]
+
+
+def test_a_file_in_the_folders_place_is_told(tmp_path):
+    put(tmp_path, b"a file", "set")
+    with pytest.raises(NotADirectoryError):
+        fetch.unpack(put(tmp_path / "from", zipped(CONTENT)), tmp_path, "set")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["from", "set"]

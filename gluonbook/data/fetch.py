@@ -127,7 +127,7 @@ def unpack(archive: Path, into: Path, folder: str) -> Path:
         folder: its path inside the archive; the whole archive where it has no such folder.
 
     Returns:
-        ``into / folder``.
+        ``into / folder``; one that is there already is left as it is.
 
     Raises:
         ValueError: the archive is damaged, or names a file outside of itself.
@@ -145,7 +145,7 @@ def unpack(archive: Path, into: Path, folder: str) -> Path:
         (into / folder).parent.mkdir(parents=True, exist_ok=True)
         neighbour.chmod(0o755)  # mkdtemp makes folders that only their owner can enter
         inner = neighbour / folder
-        (inner if inner.is_dir() else neighbour).rename(into / folder)
+        _rename(inner if inner.is_dir() else neighbour, into / folder)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # the disk, not the archive
             raise
@@ -153,6 +153,15 @@ def unpack(archive: Path, into: Path, folder: str) -> Path:
     finally:
         shutil.rmtree(neighbour, ignore_errors=True)
     return into / folder
+
+
+def _rename(folder: Path, target: Path) -> None:
+    """Give a folder its name; one that another process has put there meanwhile is as good."""
+    try:
+        folder.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
 
 
 def _extract(packed: Any, members: list[Any], folder: Path, **how: str) -> None:
