@@ -729,6 +729,15 @@ def test_folders_give_every_content_in_every_style_and_a_contact_sheet(folders, 
     np.testing.assert_array_equal(read_picture("new/out/contact_sheet.png"), sheet)
 
 
+def test_in_a_batch_transparent_pictures_lie_on_the_background(run, spied):
+    os.mkdir("in")
+    Image.fromarray(np.full((60, 90, 4), (9, 9, 9, 0), np.uint8)).save("in/clear.png")
+    run("in", "in", "-o", "out", "--background", "red")
+    (call,) = spied
+    for array in (call["content"], call["styles"][0].picture):
+        assert (array == (255, 0, 0)).all()
+
+
 @pytest.mark.parametrize(
     ("words", "names"),
     [

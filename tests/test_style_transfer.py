@@ -343,6 +343,12 @@ def test_a_style_has_as_many_pixels_as_the_stage_and_is_not_distorted(little, co
         assert found[0] / found[1] == pytest.approx(shape[0] / shape[1], rel=0.02)
 
 
+def test_no_side_of_a_style_is_below_the_smallest_usable_size(little, compared):
+    """Of as many pixels as the stage it would have 29x120."""
+    stylize(CONTENT, stripes(0, 48, 200), **ONE)
+    assert compared[0][1].shape == (LEAST_SIDE, 200, 3)
+
+
 def test_keep_colors_gives_the_style_the_contents_brightness(little):
     """So a style that is the same but darker and flatter makes the same picture, but for its rounding."""
     flat = (STYLE * 0.5 + 20).round().astype(np.uint8)
@@ -1015,6 +1021,15 @@ def test_what_does_not_fit_is_computed_in_tiles_with_the_same_result(little, mon
     assert totals(result.history) == pytest.approx(totals(whole.history), rel=1e-3)
     assert not any("tiles" in line for line in lines[:-1])
     assert lines[-1].startswith("stage 2: 96x64, 2 steps, about 0.0 GiB of memory, in tiles of ")
+
+
+def test_the_memory_of_a_stage_in_tiles_is_that_of_its_tiles():
+    features = little_features(0, 0, 0, mx.cpu())
+    whole = needs(features, 64, 96)
+    recipe = {"stages": [[96, 64]], "steps": [2], "stretch": False}
+    (stage,) = transfer.plan_stages(CONTENT.shape, recipe, lambda height, width: features, whole - 1)
+    assert stage.tile is not None
+    assert stage.need == needs(features, 64, 96, stage.tile) < whole
 
 
 def test_random_features_in_tiles_give_the_same_result(monkeypatch):
