@@ -127,7 +127,7 @@ for ax, (title, points) in zip(axes, steps.items()):
     ax.scatter(*points.T, s=4, color=COLORS[0], alpha=0.6)
     ax.axhline(0, color="k", linewidth=0.6)
     ax.axvline(0, color="k", linewidth=0.6)
-    ax.set(title=title, aspect="equal", xlim=(-6, 9), ylim=(-6, 6))
+    ax.set(title=title, aspect="equal", xlim=(-8, 9), ylim=(-6, 6))
 axes = chapter.figure("directions", 3, 12, figsize=(9.6, 2.5))
 for ax, direction in zip(axes.flat, pca.rotation.T):
     image = direction.reshape(SIDE, SIDE, 3)

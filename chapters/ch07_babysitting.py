@@ -120,6 +120,8 @@ axes[0].plot(losses, color=COLORS[0])
 axes[0].set(title="loss on the validation split", ylim=(0, 2.5), xlabel="epoch")
 axes[1].plot(accuracies, color=COLORS[1])
 axes[1].set(title="its accuracy", ylim=(0, 1), xlabel="epoch")
+for ax in axes:
+    ax.locator_params(axis="x", integer=True)
 
 # %% [markdown]
 # ## 7.4 A learning rate of 1e6 (损失变成 NaN)
@@ -163,6 +165,7 @@ for color, (name, history) in zip(COLORS[1:], curves.items()):
     values = [entry["loss"] for entry in history]
     axes[1].plot(range(1, len(values) + 1), values, color=color, label=f"{name}, {rates[name]:g}")
 axes[1].set(title="whole trainings", xlabel="epoch", ylabel="training loss", ylim=(0, 2.6))
+axes[1].locator_params(axis="x", integer=True)
 axes[1].legend(fontsize="small")
 print(f"suggested by the range test: {found.suggested:.3f}")
 plot.classifier_history(curves["right"], chapter.figure("history", 1, 2, figsize=(9, 3.2)))
@@ -183,6 +186,7 @@ for color, (name, history) in zip(COLORS[1:], curves.items()):
     ax.semilogy(range(1, len(shown) + 1), shown, "o-", color=color, markersize=3, label=f"{name}, {rates[name]:g}")
 ax.axhspan(3e-4, 3e-3, color=MUTED, alpha=0.2)
 ax.set(xlabel="epoch", ylabel="‖Δw‖ / ‖w‖")
+ax.locator_params(axis="x", integer=True)
 ax.legend(fontsize="small")
 best = {name: max(entry["valid_accuracy"] for entry in history) for name, history in curves.items()}
 print("mean ratio of the second half:", {name: f"{value:.1e}" for name, value in mean_ratio.items()})

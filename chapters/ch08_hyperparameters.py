@@ -158,7 +158,7 @@ axes = chapter.figure("plateau", 1, 2, figsize=(8.6, 3))
 for color, (factor, history) in zip(COLORS, histories.items()):
     epochs = [entry["epoch"] for entry in history]
     axes[0].plot(epochs, [entry["valid_accuracy"] for entry in history], color=color, label=f"divided by {factor:g}")
-    axes[1].semilogy(epochs, [entry["lr"] for entry in history], color=color)
+    axes[1].plot(epochs, [entry["lr"] for entry in history], color=color)
     print(f"divided by {factor:g}: stopped after {len(history)} of {most} epochs, rate {history[-1]['lr']:.3g}")
 axes[0].set(title="accuracy on the validation split", xlabel="epoch")
 axes[1].set(title="learning rate", xlabel="epoch")
