@@ -24,6 +24,7 @@ CUDA_11 = [  # what the library of mxnet-cu112 needs, as measured; gluonbook/_mx
     "nvidia-curand-cu11==10.3.0.86",
     "nvidia-nccl-cu11==2.21.5",
 ]
+ONNX = ["onnx>=1.13,<1.19", "onnxruntime"]  # what MXNet's exporter writes, later versions refuse
 D2L = 'd2l==1.0.3; python_version < "3.12"'  # it pins a NumPy that has no build for 3.12
 
 setup(
@@ -63,8 +64,9 @@ setup(
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
         "d2l": [D2L],
+        "onnx": ONNX,
         "bench": ["torch>=2"],
-        "dev": ["build", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "setuptools", "wheel"],
+        "dev": ["build", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "setuptools", "wheel", *ONNX],
     },
     entry_points={"console_scripts": ["gluonbook = gluonbook.cli:main"]},
     classifiers=[

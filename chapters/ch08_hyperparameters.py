@@ -93,7 +93,7 @@ print(decay)
 chapter.claim("8.2", 1000 * 1000 / 50_000 == 20 and decay[1000, 50_000] == decay[20, 1000] != decay[1000, 1000])
 layer = Dense(np.full((3, 2), 2.0), np.zeros(2))
 layer.grads = {"W": np.zeros((3, 2)), "b": np.zeros(2)}
-scratch.sgd([layer], lr, weight_decay=20 / 1000)
+scratch.update([layer], {}, lr, weight_decay=20 / 1000)
 chapter.claim("8.2", np.allclose(layer.params["W"], 2 * decay[20, 1000]))
 
 # %% [markdown]

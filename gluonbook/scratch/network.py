@@ -1,14 +1,16 @@
 """Layers in a row, and their training by gradient descent."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
 from gluonbook import _check, training
 from gluonbook.scratch.layers import Layer
 from gluonbook.scratch.losses import softmax_cross_entropy
-from gluonbook.scratch.optim import sgd
+from gluonbook.scratch.optim import Rule, State, sgd, update
+
+Loss = Callable[[np.ndarray, Any], tuple[float, np.ndarray]]
 
 
 class Network:
@@ -49,7 +51,7 @@ class Epoch(NamedTuple):
     """What an epoch of training adds up to."""
 
     number: int  # from 1
-    loss: float  # mean cross-entropy of the batches, without the penalty
+    loss: float  # mean of the batches' losses, without the penalties
 
 
 def train(
@@ -61,18 +63,25 @@ def train(
     batch_size: int = 32,
     weight_decay: float = 0.0,
     seed: int = 0,
+    *,
+    loss: Loss = softmax_cross_entropy,
+    rule: Rule = sgd,
+    l1: float = 0.0,
 ) -> Iterator[Epoch]:
-    """Train a classifier by mini-batch gradient descent on its mean cross-entropy.
+    """Train a network by mini-batches.
 
     Args:
-        network: outputs logits (N, K).
+        network: outputs logits (N, K), or what the loss takes.
         X: (n, …).
-        labels: (n,) int, from 0 to K - 1.
+        labels: (n, …), what the loss takes; (n,) int, from 0 to K - 1, for cross-entropy.
         num_epochs: at least 1.
         lr: learning rate, above 0.
         batch_size: N, at least 1; the last batch may be smaller.
         weight_decay: λ of the penalty λ/2·Σw² on the weights named W, at least 0.
         seed: of the batches' order.
+        loss: gives a batch's mean loss and its gradient with respect to the outputs.
+        rule: of ``scratch.optim``; its settings by ``functools.partial``.
+        l1: λ of the penalty λ·Σ|w|, likewise.
 
     Yields:
         Epoch, as it ends.
@@ -85,7 +94,9 @@ def train(
     _check.integer("batch_size", batch_size, at_least=1)
     _check.number("lr", lr, above=0)
     _check.number("weight_decay", weight_decay, at_least=0)
+    _check.number("l1", l1, at_least=0)
     labels = np.asarray(labels)
+    states: dict[tuple[int, str], State] = {}
     if len(X) != len(labels) or not len(X):
         raise ValueError(f"X and labels must be equally many, at least 1; got {len(X)} and {len(labels)}")
     rng = np.random.default_rng(seed)
@@ -93,8 +104,8 @@ def train(
         guard = training.LossGuard(number, lr)
         order = rng.permutation(len(X))
         for rows in np.split(order, range(batch_size, len(order), batch_size)):
-            loss, gradient = softmax_cross_entropy(network.forward(X[rows], train=True), labels[rows])
-            guard.add(np.float64(loss))
+            value, gradient = loss(network.forward(X[rows], train=True), labels[rows])
+            guard.add(np.float64(value))
             network.backward(gradient)
-            sgd(network.layers, lr, weight_decay)
+            update(network.layers, states, lr, rule, weight_decay, l1)
         yield Epoch(number, guard.mean())
