@@ -1,7 +1,9 @@
 """Digits and Fashion-MNIST in three splits, parts of them, and batches that can be gone through again and again."""
 
 import dataclasses
+import functools
 import gzip
+import pathlib
 import re
 import struct
 
@@ -11,6 +13,8 @@ import pytest
 from gluonbook import data
 from gluonbook._mxnet import mx, nd
 from gluonbook.data import Batches, LabelledPictures, fashion_mnist, read_classes
+from gluonbook.data.classification import scaled
+from gluonbook.data.distortions import distort
 from gluonbook.data.fashion_mnist import CLASSES
 
 sklearn_datasets = pytest.importorskip("sklearn.datasets")
@@ -366,3 +370,175 @@ def test_no_pictures_are_no_batches(seed):
 def test_a_batch_of_nothing_is_refused(batch_size, error, told):
     with pytest.raises(error, match=f"^{told}$"):
         Batches(made(), batch_size)
+
+
+# ---- other sizes ----
+
+
+@pytest.mark.parametrize("size", [8, 9, 16, 28, 32])
+def test_enlarged_digits_are_mxnets_bilinear_ones(size):
+    for split, small in zip(read_classes(seed=4, size=size), read_classes(seed=4)):
+        assert (split.images.shape, split.images.dtype) == ((len(small.labels), 1, size, size), np.float32)
+        theirs = nd.contrib.BilinearResize2D(nd.array(small.images), height=size, width=size, align_corners=False)
+        np.testing.assert_allclose(split.images, theirs.asnumpy(), atol=1e-5)
+        assert split.labels.tolist() == small.labels.tolist()
+        assert split.classes == small.classes
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_reduced_digits_are_the_means_of_blocks(size):
+    small, block = read_classes(size=size).valid, 8 // size
+    means = read_classes().valid.images.reshape(-1, 1, size, block, size, block).mean((3, 5))
+    np.testing.assert_allclose(small.images, means, atol=1e-6)
+
+
+def test_clothes_are_resized_too(clothes):
+    clothes(24, 7)
+    for split, small in zip(read_classes("fashion_mnist", size=56), read_classes("fashion_mnist")):
+        assert (split.images.shape, split.images.dtype) == ((len(small.labels), 1, 56, 56), np.float32)
+        theirs = nd.contrib.BilinearResize2D(nd.array(small.images), height=56, width=56, align_corners=False)
+        np.testing.assert_allclose(split.images, theirs.asnumpy(), atol=1e-5)
+        assert split.labels.tolist() == small.labels.tolist()
+
+
+def test_a_split_without_pictures_has_another_size_too(clothes):
+    clothes(5, 2)
+    splits = read_classes("fashion_mnist", size=14)
+    assert [split.images.shape for split in splits] == [(5, 1, 14, 14), (0, 1, 14, 14), (2, 1, 14, 14)]
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "told"),
+    [
+        (0, ValueError, "size must be at least 1, got 0"),
+        (8.0, TypeError, r"size must be a whole number, got 8\.0 \(float\)"),
+    ],
+)
+@pytest.mark.parametrize("name", ["digits", "fashion_mnist", "photos/"])
+def test_sizes_that_are_none_are_refused(name, size, error, told):
+    with pytest.raises(error, match=f"^{told}$"):
+        read_classes(name, size=size)
+
+
+@pytest.mark.parametrize("name", ["photos/none", "./photos", "~/photos/none", pathlib.Path("photos")], ids=str)
+def test_a_path_where_nothing_is_is_told(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"photos\S* is not there: it must be a folder with a sub-folder"):
+        read_classes(name)
+
+
+@pytest.mark.parametrize("name", ["", 3, None], ids=repr)
+def test_what_is_neither_name_nor_path_is_refused(name):
+    with pytest.raises(ValueError, match=f"^name must be one of digits, fashion_mnist; got {name!r}$"):
+        read_classes(name)
+
+
+def test_a_set_comes_before_a_folder_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_classes("digits").train.images.shape == (1197, 1, 8, 8)
+    with pytest.raises(ValueError, match=r"^digits must hold a sub-folder of pictures"):
+        read_classes("./digits")
+
+
+# ---- pictures of whole numbers ----
+
+
+def test_scaled_pictures_are_float32():
+    whole = np.arange(256, dtype=np.uint8).reshape(4, 1, 8, 8)
+    assert scaled(whole).dtype == np.float32
+    np.testing.assert_array_equal(scaled(whole), (np.arange(256) / 255).astype(np.float32).reshape(4, 1, 8, 8))
+    floats = whole.astype(np.float32) / 300
+    assert scaled(floats) is floats
+    double = scaled(floats.astype(np.float64))
+    assert double.dtype == np.float32
+    np.testing.assert_array_equal(double, floats)
+
+
+def test_batches_scale_pictures_of_whole_numbers():
+    images = np.arange(7 * 6, dtype=np.uint8).reshape(7, 1, 2, 3)
+    ((X, _),) = Batches(LabelledPictures(images, made().labels, made().classes), 7)
+    assert X.dtype == np.float32
+    np.testing.assert_array_equal(X.asnumpy(), images.astype(np.float32) / 255)
+    assert images.dtype == np.uint8
+
+
+def test_parts_of_a_split_of_whole_numbers_stay_so():
+    whole = LabelledPictures(made().images.astype(np.uint8), made().labels, made().classes)
+    assert whole.subset([1, 2]).images.dtype == whole.of_classes([0]).images.dtype == np.uint8
+
+
+# ---- augmented batches ----
+
+
+def test_each_batch_is_augmented_with_one_generator():
+    seen = []
+
+    def augment(X, rng):
+        seen.append((numbers(X), rng))
+        return X + 100
+
+    found = passed(Batches(made(), 3, seed=0, augment=augment))
+    assert [[i - 100 for i in rows] for rows, _ in found] == [rows for rows, _ in seen]
+    assert [len(rows) for rows, _ in seen] == [3, 3, 1]
+    assert len({id(rng) for _, rng in seen}) == 1
+    assert isinstance(seen[0][1], np.random.Generator)
+    assert [labels for _, labels in found] == [[made().labels[i] for i in rows] for rows, _ in seen]
+
+
+def test_what_is_augmented_is_float32_from_0_to_1():
+    images = np.full((3, 1, 2, 2), 255, np.uint8)
+    seen = []
+    batches = Batches(LabelledPictures(images, np.zeros(3, np.int32), ("a",)), 2, 0, lambda X, rng: seen.append(X) or X)
+    assert len(list(batches)) == 2
+    for X in seen:
+        assert (X.dtype, X.min().asscalar(), X.max().asscalar()) == (np.float32, 1, 1)
+
+
+def test_a_seed_gives_the_same_augmented_passes_again_and_each_pass_is_another():
+    noise = read_classes().train.subset(range(20))
+    augment = functools.partial(distort, shift=0.2, degrees=20, brightness=0.3)
+    first, again, other = (Batches(noise, 8, seed=seed, augment=augment) for seed in (0, 0, 1))
+    passes = [[X.asnumpy().tobytes() for X, _ in first] for _ in range(3)]
+    assert [[X.asnumpy().tobytes() for X, _ in again] for _ in range(3)] == passes
+    assert [[X.asnumpy().tobytes() for X, _ in other] for _ in range(3)] != passes
+    assert len({tuple(one) for one in passes}) == 3
+
+
+def test_an_augmentation_may_change_the_pictures_size():
+    batches = Batches(made(), 3, seed=0, augment=lambda X, rng: X[:, :, :1])
+    assert [X.shape for X, _ in batches] == [(3, 1, 1, 3), (3, 1, 1, 3), (1, 1, 1, 3)]
+
+
+def test_augmenting_leaves_the_split_as_it_is():
+    pictures = made()
+
+    def augment(X, rng):
+        X[:] = 9
+        return X
+
+    list(Batches(pictures, 3, seed=0, augment=augment))
+    assert numbers(pictures) == list(range(7))
+
+
+def test_augmenting_without_a_seed_or_by_nothing_is_refused():
+    told = "augment needs a seed, from which its random numbers come, got seed=None"
+    with pytest.raises(ValueError, match=f"^{told}$"):
+        Batches(made(), 3, augment=lambda X, rng: X)
+    with pytest.raises(TypeError, match=r"^augment must be a function of X and rng, got 15 \(int\)$"):
+        Batches(made(), 3, seed=0, augment=15)
+
+
+@pytest.mark.parametrize(
+    ("augment", "got"),
+    [
+        (lambda X, rng: None, "NoneType"),
+        (lambda X, rng: X[:2], r"shape \(2, 1, 2, 3\)"),
+        (lambda X, rng: X.asnumpy(), "ndarray"),
+    ],
+    ids=["nothing", "fewer", "NumPy"],
+)
+def test_an_augmentation_that_returns_something_else_is_told(augment, got):
+    with pytest.raises(ValueError, match=f"^augment must return an nd array of 3 pictures, got {got}$"):
+        list(Batches(made(), 3, seed=0, augment=augment))

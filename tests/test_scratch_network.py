@@ -1,6 +1,7 @@
 """Networks of scratch layers train as Gluon's do, step for step, and stop where the loss is no number."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,10 @@ from gluonbook.scratch import (
     ReLU,
     Sigmoid,
     Tanh,
+    adam,
+    momentum,
+    nesterov,
+    quadratic,
     softmax_cross_entropy,
     train,
     weights,
@@ -250,12 +255,89 @@ def test_training_equals_a_gluon_trainers_step_for_step(weight_decay):
         np.testing.assert_allclose(value, right if right.ndim != 2 else right.T, rtol=1e-9, atol=1e-12)
 
 
-def test_an_epochs_loss_is_told_without_the_penalty():
+@pytest.mark.parametrize(
+    ("rule", "name", "settings"),
+    [
+        (partial(momentum, mu=0.875), "sgd", {"momentum": 0.875}),
+        (partial(nesterov, mu=0.875), "nag", {"momentum": 0.875}),
+        (
+            partial(adam, beta1=0.75, beta2=0.9375, epsilon=2.0**-10),
+            "adam",
+            {"beta1": 0.75, "beta2": 0.9375, "epsilon": 2.0**-10},
+        ),
+    ],
+)
+def test_training_by_another_rule_and_loss_equals_a_gluon_trainers_step_for_step(rule, name, settings):
+    """What a rule keeps lasts from batch to batch and from epoch to epoch; Adam's rate passes through float32."""
+    rng = np.random.default_rng(0)
+    X, targets = rng.normal(size=(11, 4)), rng.normal(size=(11, 2))
+    W, b, W2, b2 = rng.normal(size=(4, 3)), rng.normal(size=3), rng.normal(size=(3, 2)), rng.normal(size=2)
+    seen = Seen()
+    ours = Network([seen, Dense(W, b), Tanh(), Dense(W2, b2)])
+    losses = [epoch.loss for epoch in train(ours, X, targets, 3, 0.125, batch_size=4, loss=quadratic, rule=rule)]
+    theirs = gluon.nn.Sequential()
+    theirs.add(gluon.nn.Dense(3, in_units=4, activation="tanh"), gluon.nn.Dense(2, in_units=3))
+    theirs.cast("float64")
+    theirs.initialize()
+    params = [theirs[0].weight, theirs[0].bias, theirs[1].weight, theirs[1].bias]
+    for param, value in zip(params, (W, b, W2, b2)):
+        param.set_data(nd.array(value.T, dtype="float64"))
+    trainer = gluon.Trainer(theirs.collect_params(), name, {"learning_rate": 0.125, **settings})
+    means = []
+    for batch in seen.batches:
+        y = nd.array(labels_of(batch, X, targets), dtype="float64")
+        with autograd.record():
+            mean = ((theirs(nd.array(batch, dtype="float64")) - y) ** 2).sum() / 2 / len(batch)
+        mean.backward()
+        trainer.step(1)
+        means.append(mean.asscalar())
+    tolerance = 1e-5 if name == "adam" else 1e-9
+    np.testing.assert_allclose(losses, np.reshape(means, (3, 3)).mean(axis=1), rtol=tolerance)
+    for param, value in zip(params, all_params(ours)):
+        np.testing.assert_allclose(value, param.data().asnumpy().T, rtol=tolerance, atol=tolerance)
+
+
+def test_the_loss_is_given_outputs_and_the_labels_of_their_rows():
+    X, given = np.arange(5.0)[:, None], []
+
+    def loss(outputs, labels):
+        given.append((outputs.ravel().tolist(), labels.tolist()))
+        return 7.0, np.zeros_like(outputs)
+
+    labels = [[x, -x] for x in range(5)]
+    (epoch,) = train(Network([Dense([[2.0]], [1.0])]), X, labels, 1, 0.1, batch_size=2, loss=loss)
+    assert [len(outputs) for outputs, _ in given] == [2, 2, 1]
+    assert all(labels == [[(y - 1) / 2, (1 - y) / 2] for y in outputs] for outputs, labels in given)
+    assert epoch.loss == 7
+
+
+def test_l1_shrinks_a_weight_by_as_much_each_step_whatever_its_size_and_spares_biases():
+    """The loss has no gradient here: one step an epoch by the penalty alone."""
+    net = Network([Dense([[4.0, -1.0, 0.0]], [1.0, 1.0, 1.0])])
+
+    def flat(outputs, labels):
+        return 0.0, np.zeros_like(outputs)
+
+    found = []
+    for _ in train(net, np.ones((2, 1)), [0, 0], 3, lr=0.25, loss=flat, l1=0.5):
+        found.append(net.layers[0].params["W"].ravel().tolist())
+    assert found == [[3.875, -0.875, 0], [3.75, -0.75, 0], [3.625, -0.625, 0]]
+    assert net.layers[0].params["b"].tolist() == [1, 1, 1]
+
+
+def test_loss_rule_and_l1_are_given_by_name_alone():
     X, labels = blobs()
-    plain, decayed = (
-        next(train(small(), X, labels, 1, lr=1e-12, batch_size=60, weight_decay=decay)).loss for decay in (0, 100.0)
+    with pytest.raises(TypeError, match="positional arguments"):
+        train(small(), X, labels, 1, 0.1, 8, 0.0, 0, softmax_cross_entropy)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "weight_decay"])
+def test_an_epochs_loss_has_no_penalty_in_it(penalty):
+    X, labels = blobs()
+    plain, penalised = (
+        next(train(small(), X, labels, 1, lr=1e-12, batch_size=60, **{penalty: value})).loss for value in (0, 100.0)
     )
-    assert decayed == pytest.approx(plain, rel=1e-9)
+    assert penalised == pytest.approx(plain, rel=1e-9)
 
 
 def test_training_makes_use_of_dropout_and_batch_statistics():
@@ -309,6 +391,8 @@ def test_a_run_that_starts_from_nan_stops_in_epoch_1_batch_1():
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
         ({"lr": 0}, ValueError, "lr must be above 0, got 0"),
         ({"weight_decay": -0.1}, ValueError, r"weight_decay must be at least 0, got -0\.1"),
+        ({"l1": -0.1}, ValueError, r"l1 must be at least 0, got -0\.1"),
+        ({"rule": partial(momentum, mu=1)}, ValueError, "mu must be at least 0 and below 1, got 1"),
     ],
 )
 def test_training_refuses_wrong_arguments(settings, error, message):

@@ -4,6 +4,7 @@ from .classification import Batches as Batches
 from .classification import LabelledPictures as LabelledPictures
 from .classification import Splits as Splits
 from .classification import read_classes as read_classes
+from .classification import scaled as scaled
 from .detection import DetectionSet as DetectionSet
 from .detection import banana as banana
 from .detection import embedded_detection as embedded_detection
@@ -12,6 +13,7 @@ from .detection import pikachu as pikachu
 from .detection import read_detection as read_detection
 from .detection import summary as summary
 from .detection import write_drawn as write_drawn
+from .distortions import distort as distort
 from .fashion_mnist import get_fashion_mnist_labels as get_fashion_mnist_labels
 from .fashion_mnist import load_data_fashion_mnist as load_data_fashion_mnist
 from .fashion_mnist import read_fashion_mnist as read_fashion_mnist
@@ -19,6 +21,7 @@ from .fetch import DataNotFound as DataNotFound
 from .fetch import Dataset as Dataset
 from .fetch import find as find
 from .fetch import find_folder as find_folder
+from .folders import image_folder as image_folder
 from .idx import read_idx as read_idx
 from .imdb import count_tokens as count_tokens
 from .imdb import download_imdb as download_imdb

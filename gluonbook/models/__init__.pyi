@@ -1,3 +1,14 @@
+from .activation_maps import class_activation_maps as class_activation_maps
+from .activation_maps import class_maps as class_maps
+from .classifier import Classifier as Classifier
+from .exchange import export_onnx as export_onnx
+from .layer_table import LayerRow as LayerRow
+from .layer_table import layer_table as layer_table
+from .layer_table import summary as summary
+from .plain import alexnet as alexnet
+from .plain import lenet as lenet
+from .plain import nin as nin
+from .plain import vgg as vgg
 from .recurrent import RNNModel as RNNModel
 from .residual import Residual as Residual
 from .residual import resnet18 as resnet18

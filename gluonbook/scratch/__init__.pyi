@@ -39,3 +39,7 @@ from .preprocess import fit_center as fit_center
 from .preprocess import fit_pca as fit_pca
 from .preprocess import fit_range as fit_range
 from .preprocess import fit_standardize as fit_standardize
+from .transposed import ConvTranspose2D as ConvTranspose2D
+from .transposed import bilinear_kernel as bilinear_kernel
+from .transposed import convolution_matrix as convolution_matrix
+from .transposed import transposed_size as transposed_size

@@ -1,7 +1,9 @@
 """Optimisers: what is done with a gradient.
 
 Each rule changes one parameter in place and keeps what it must remember in a dict of its own, empty before the first
-step: plain arrays and numbers. All equal ``gluon.Trainer``'s rules of the same names and defaults.
+step: plain arrays and numbers. All equal ``gluon.Trainer``'s rules of the same names and defaults, whose momentum alone
+is 0 where none is given. Each refuses a parameter that is no array of floats, a gradient of another shape, and a
+negative learning rate.
 """
 
 import math
@@ -21,16 +23,21 @@ def sgd(param: np.ndarray, gradient: np.ndarray, state: State, lr: float) -> Non
     """Step against the gradient: w ← w − η·g.
 
     Args:
-        param: of any shape; changed in place.
+        param: floats of any shape; changed in place.
         gradient: of its shape.
         state: stays empty.
-        lr: η, learning rate.
+        lr: η, learning rate, at least 0.
+
+    Raises:
+        TypeError: param is no array of floats.
+        ValueError: the gradient has another shape, or lr is below 0.
 
     >>> w = np.array([1.0])
     >>> sgd(w, np.array([2.0]), {}, lr=0.25)
     >>> w.tolist()
     [0.5]
     """
+    _check_step(param, gradient, lr)
     param -= lr * gradient
 
 
@@ -77,6 +84,7 @@ def nesterov(param: np.ndarray, gradient: np.ndarray, state: State, lr: float, m
 
 
 def _velocity(param: np.ndarray, gradient: np.ndarray, state: State, lr: float, mu: float) -> np.ndarray:
+    _check_step(param, gradient, lr)
     _check.number("mu", mu, at_least=0, below=1)
     v = _kept(state, "v", param)
     v *= mu
@@ -92,7 +100,7 @@ def adagrad(param: np.ndarray, gradient: np.ndarray, state: State, lr: float, ep
     Args:
         param, gradient, lr: as for ``sgd``.
         state: gets ``s``.
-        epsilon: ε, at least 0.
+        epsilon: ε, at least 0; with 0, an entry whose gradients were all 0 becomes 0/0, not a number.
 
     Raises:
         ValueError: epsilon is below 0.
@@ -102,6 +110,7 @@ def adagrad(param: np.ndarray, gradient: np.ndarray, state: State, lr: float, ep
     >>> w.tolist(), state["s"].tolist()
     ([0.5], [9.0])
     """
+    _check_step(param, gradient, lr)
     _check.number("epsilon", epsilon, at_least=0)
     s = _kept(state, "s", param)
     s += gradient**2
@@ -119,7 +128,7 @@ def rmsprop(
         param, gradient, lr: as for ``sgd``.
         state: gets ``s``.
         gamma: γ, what stays of the mean, from 0 to below 1.
-        epsilon: ε, at least 0.
+        epsilon: ε, at least 0; as for ``adagrad``.
 
     Raises:
         ValueError: gamma or epsilon is out of range.
@@ -129,8 +138,10 @@ def rmsprop(
     >>> w.tolist()
     [0.5]
     """
+    _check_step(param, gradient, lr)
+    _check.number("gamma", gamma, at_least=0, below=1)
     _check.number("epsilon", epsilon, at_least=0)
-    s = _mean(state, "s", gradient**2, gamma, "gamma")
+    s = _mean(state, "s", param, gradient**2, gamma)
     param -= lr * gradient / np.sqrt(s + epsilon)
 
 
@@ -156,10 +167,12 @@ def adadelta(
     >>> w.round(4).tolist(), state["s"].tolist(), state["u"].round(4).tolist()
     ([0.2929], [0.5], [0.25])
     """
+    _check_step(param, gradient, lr)
+    _check.number("rho", rho, at_least=0, below=1)
     _check.number("epsilon", epsilon, above=0)
-    s = _mean(state, "s", gradient**2, rho, "rho")
+    s = _mean(state, "s", param, gradient**2, rho)
     change = np.sqrt(_kept(state, "u", param) + epsilon) / np.sqrt(s + epsilon) * gradient
-    _mean(state, "u", change**2, rho, "rho")
+    _mean(state, "u", param, change**2, rho)
     param -= lr * change
 
 
@@ -183,7 +196,7 @@ def adam(
         state: gets ``m``, ``v`` and ``t``, the number of steps.
         beta1: β₁, from 0 to below 1.
         beta2: β₂, from 0 to below 1.
-        epsilon: ε, at least 0.
+        epsilon: ε, at least 0; as for ``adagrad``.
 
     Raises:
         ValueError: a beta or epsilon is out of range.
@@ -193,12 +206,23 @@ def adam(
     >>> w.round(4).tolist()
     [0.75, 0.75]
     """
+    _check_step(param, gradient, lr)
+    _check.number("beta1", beta1, at_least=0, below=1)
+    _check.number("beta2", beta2, at_least=0, below=1)
     _check.number("epsilon", epsilon, at_least=0)
-    m = _mean(state, "m", gradient, beta1, "beta1")
-    v = _mean(state, "v", gradient**2, beta2, "beta2")
+    m = _mean(state, "m", param, gradient, beta1)
+    v = _mean(state, "v", param, gradient**2, beta2)
     t = state["t"] = state.get("t", 0) + 1
     rate = lr * math.sqrt(1 - beta2**t) / (1 - beta1**t)
     param -= rate * m / (np.sqrt(v) + epsilon)
+
+
+def _check_step(param: np.ndarray, gradient: np.ndarray, lr: float) -> None:
+    if not isinstance(param, np.ndarray) or param.dtype.kind != "f":
+        raise TypeError(f"param must be an array of floats, to be changed in place, got {param!r}")
+    if np.shape(gradient) != param.shape:
+        raise ValueError(f"gradient must have the parameter's shape {param.shape}, got {np.shape(gradient)}")
+    _check.number("lr", lr, at_least=0)
 
 
 def _kept(state: State, name: str, param: np.ndarray) -> np.ndarray:
@@ -206,10 +230,9 @@ def _kept(state: State, name: str, param: np.ndarray) -> np.ndarray:
     return np.asarray(state.setdefault(name, np.zeros_like(param)))
 
 
-def _mean(state: State, name: str, value: np.ndarray, stays: float, called: str) -> np.ndarray:
+def _mean(state: State, name: str, param: np.ndarray, value: np.ndarray, stays: float) -> np.ndarray:
     """Move a mean towards a value, in place."""
-    _check.number(called, stays, at_least=0, below=1)
-    mean = _kept(state, name, value)
+    mean = _kept(state, name, param)
     mean *= stays
     mean += (1 - stays) * value
     return mean
@@ -228,11 +251,16 @@ def update(
     Args:
         layers: each with the gradients of the last ``backward``.
         states: what the rule keeps, by the layer's number and the parameter's name; empty before the first step.
-        lr: η, learning rate.
+        lr: η, learning rate, at least 0.
         rule: what to do with a gradient; its settings by ``functools.partial``.
-        weight_decay: λ of the penalty λ/2·Σw²: λ·w is added to the gradient. MXNet does the same, but for AdaGrad and
-            AdaDelta, where it takes λ·w from the weight beside the rule.
-        l1: λ of the penalty λ·Σ|w|: λ·sign(w) is added, 0 where w is 0.
+        weight_decay: λ of the penalty λ/2·Σw², at least 0: λ·w is added to the gradient. MXNet does the same, but
+            its AdaGrad and AdaDelta take η·λ·w and λ·w from the weight beside the rule, and what its Nesterov adds to
+            the velocity is λ·w of the weight after the step.
+        l1: λ of the penalty λ·Σ|w|, at least 0: λ·sign(w) is added, 0 where w is 0.
+
+    Raises:
+        TypeError: a parameter is no array of floats.
+        ValueError: an argument is out of range, or a layer has not seen ``backward``.
 
     >>> from gluonbook.scratch import Dense
     >>> layer = Dense(np.array([[1.0]]), np.array([1.0]))
@@ -241,8 +269,12 @@ def update(
     >>> layer.params["W"].item(), layer.params["b"].item()
     (0.375, 0.5)
     """
+    _check.number("weight_decay", weight_decay, at_least=0)
+    _check.number("l1", l1, at_least=0)
     for number, layer in enumerate(layers):
         for name, param in layer.params.items():
+            if name not in layer.grads:
+                raise ValueError(f"layers[{number}] has no gradient for {name}: backward must come before a step")
             gradient = layer.grads[name]
             if name == "W" and weight_decay:
                 gradient = gradient + weight_decay * param
