@@ -1,7 +1,7 @@
 """Chapter 11: optimisers
 
 Asks:    what do the rules that take the place of gradient descent do with a gradient, and which one to begin with?
-Needs:   scikit-learn's digits, no network, no GPU.  Time: 20 s (--quick 8 s) on two cores.
+Needs:   scikit-learn's digits, no network, no GPU.  Time: 15 s (--quick 8 s) on two cores.
 Claims:  11.1 11.2 11.3 11.4
 """
 

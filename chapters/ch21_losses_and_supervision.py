@@ -1,7 +1,7 @@
 """Chapter 21: losses and supervision
 
 Asks:    why does stochastic gradient descent do, and which losses can be used where there are no labels?
-Needs:   no data, no GPU.  Time: 8 s (--quick 7 s) on two cores.
+Needs:   no data, no GPU.  Time: 5 s (--quick 5 s) on two cores.
 Claims:  21.1 21.2
 """
 

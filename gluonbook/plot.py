@@ -143,6 +143,29 @@ def picture(pixels: Any, ax: Any = None) -> Any:
     return ax
 
 
+def activation_map(pixels: Any, heat: Any, ax: Any = None) -> Any:
+    """Show a picture in grey under a map of activations: red where it is above 0, blue where it is below.
+
+    Args:
+        pixels: (H, W), (H, W, 1) or (H, W, 3), uint8, or floats from 0 to 1.
+        heat: (H', W'), stretched over the picture; where it is 0 the picture shows through.
+        ax: where; None makes a figure.
+
+    Returns:
+        the Axes.
+    """
+    ax = axes(ax)
+    grey = pixels.mean(2) if pixels.ndim == 3 else pixels
+    height, width = grey.shape
+    extent = (0, width, height, 0)
+    ax.imshow(grey, cmap="gray", vmin=0, vmax=255 if pixels.dtype.kind == "u" else 1, extent=extent)
+    strongest = abs(heat).max() or 1
+    opacity = 0.8 * abs(heat) / strongest
+    ax.imshow(heat, cmap="coolwarm", vmin=-strongest, vmax=strongest, alpha=opacity, extent=extent)
+    ax.axis("off")
+    return ax
+
+
 def boxes(
     corners: Any,
     ax: Any,

@@ -19,10 +19,18 @@ CLAIMS = {
     6: ["6.1", "6.2", "6.3"],
     7: ["7.1", "7.2", "7.3", "7.4", "7.5"],
     8: ["8.1", "8.2", "8.3", "8.4", "8.5", "8.6", "8.7", "8.8"],
+    9: ["9.1", "9.2", "9.3"],
+    10: ["10.1", "10.2", "10.3", "10.4", "10.5", "10.6"],
+    11: ["11.1", "11.2", "11.3", "11.4"],
+    12: ["12.1", "12.2"],
+    13: ["13.1", "13.2", "13.3"],
     15: ["15.1", "15.2", "15.3", "15.4"],
     16: ["16.1", "16.2", "16.3", "16.4", "16.5", "16.6", "16.7"],
+    17: ["17.1"],
     18: ["18.1", "18.2", "18.3", "18.4", "18.5", "18.6"],
     20: ["20.1", "20.2", "20.3", "20.4", "20.5", "20.6"],
+    21: ["21.1", "21.2"],
+    22: ["22.1"],
 }
 FIGURES = {
     1: {"gates.png", "neuron.png", "sizes.png"},
@@ -33,8 +41,16 @@ FIGURES = {
     6: {"scales.png", "saturation.png"},
     7: {"tiny_rate.png", "rates.png", "history.png", "update_ratios.png", "first_layer.png"},
     8: {"rates.png", "plateau.png", "batch_sizes.png", "grid_or_chance.png", "coarse_to_fine.png"},
+    9: {"neuron.png", "slope.png", "digits.png", "from_probabilities.png"},
+    10: {
+        *("overfitting.png", "histograms.png", "noise.png", "ensemble.png", "augmentation.png", "recipes.png"),
+    },
+    11: {"batches.png", "ravine.png", "rescaling.png", "race.png"},
+    12: {"slopes.png", "depths.png", "epochs.png", "accuracy.png"},
+    13: {"graph.png", "steps.png", "speed.png"},
     15: {"gradient_norms.png", "clipping.png"},
     16: {"batches.png", "perplexity.png", "next_characters.png"},
+    17: {"matrix.png", "no_inverse.png", "bilinear.png", "checkerboard.png"},
     18: {
         *("anchors_at_a_pixel.png", "anchors_at_three_scales.png", "matching.png", "offsets.png", "suppression.png"),
         *("augmentation.png", "training.png", "detections.png"),
@@ -43,6 +59,8 @@ FIGURES = {
         *("features.png", "gram.png", "each_loss_alone.png", "staged_or_not.png", "two_stages.png", "weights.png"),
         "lake.png",
     },
+    21: {"paths.png", "losses.png", "boundaries.png"},
+    22: {"manifolds.png"},
 }
 SCRIPTS = {entry.number: entry for entry in chapter.chapters()}
 

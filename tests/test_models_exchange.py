@@ -82,14 +82,14 @@ def test_what_cannot_be_written_is_refused_and_leaves_no_file(tmp_path):
     fresh.initialize()
     with pytest.raises(ValueError, match="call it once"):
         models.export_onnx(fresh, path, (3,))
-    with pytest.raises(TypeError, match="HybridBlock.*got Sequential"):
+    with pytest.raises(TypeError, match=r"HybridBlock.*got Sequential"):
         models.export_onnx(gluon.nn.Sequential(), path, (3,))
     with pytest.raises(ValueError, match="without N"):
         models.export_onnx(convolutional(), path, ())
     with pytest.raises(ValueError, match="shape"):
         models.export_onnx(convolutional(), path, (3, 0, 8))
     lonely = gluon.nn.HybridLambda(lambda F, X: F.contrib.MultiBoxPrior(X))
-    with pytest.raises(ValueError, match="cannot be written as ONNX.*MultiBoxPrior"):
+    with pytest.raises(ValueError, match=r"cannot be written as ONNX.*MultiBoxPrior"):
         models.export_onnx(lonely, path, (3, 8, 8))
     assert list(tmp_path.iterdir()) == []
 

@@ -45,6 +45,7 @@ DRAW = {
     "bars": lambda ax: plot.bars({"分": 0.5, "开": 0.25}, ax),
     "picture": lambda ax: plot.picture(PIXELS, ax),
     "detections": lambda ax: plot.detections(PIXELS, ROWS, CLASSES, TRUTH, ax),
+    "activation_map": lambda ax: plot.activation_map(PIXELS, np.eye(3), ax),
     "trials": lambda ax: plot.trials({"coarse": COARSE, "fine": FINE}, "lr", "weight_decay", ax),
     "transfer_losses": lambda ax: plot.transfer_losses(STEPS, ax),
 }
@@ -385,3 +386,22 @@ def test_trials_stand_at_their_settings_coloured_by_score():
 
 def test_one_stage_of_trials_needs_no_legend():
     assert plot.trials({"all": COARSE}, "lr", "weight_decay").get_legend() is None
+
+
+@pytest.mark.parametrize(
+    ("pixels", "white"),
+    [(PIXELS, 255), (PIXELS[..., 0], 255), (PIXELS[..., :1], 255), (PIXELS / 255, 1), (np.zeros((30, 40)), 1)],
+)
+def test_an_activation_map_lies_over_the_whole_picture_in_grey(pixels, white):
+    heat = np.array([[4.0, 0.0], [-2.0, 1.0]])
+    under, over = plot.activation_map(pixels, heat).get_images()
+    assert under.get_extent() == over.get_extent() == [0, 40, 30, 0]
+    np.testing.assert_allclose(under.get_array(), pixels.reshape(30, 40, -1).mean(2))
+    assert under.get_clim() == (0, white)
+    np.testing.assert_array_equal(over.get_array(), heat)
+    assert over.get_clim() == (-4, 4)
+    np.testing.assert_allclose(over.get_alpha(), [[0.8, 0], [0.4, 0.2]])
+
+
+def test_an_activation_map_of_zeros_leaves_the_picture_as_it_is():
+    assert not plot.activation_map(PIXELS, np.zeros((3, 4))).get_images()[1].get_alpha().any()

@@ -2,9 +2,9 @@ from .activation_maps import class_activation_maps as class_activation_maps
 from .activation_maps import class_maps as class_maps
 from .classifier import Classifier as Classifier
 from .exchange import export_onnx as export_onnx
-from .layer_table import LayerRow as LayerRow
-from .layer_table import layer_table as layer_table
-from .layer_table import summary as summary
+from .operators import LayerRow as LayerRow
+from .operators import layer_table as layer_table
+from .operators import summary as summary
 from .plain import alexnet as alexnet
 from .plain import lenet as lenet
 from .plain import nin as nin

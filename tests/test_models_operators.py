@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluonbook._mxnet import autograd, gluon, mx, nd
-from gluonbook.models.layer_table import LayerRow, layer_table, summary
+from gluonbook.models.operators import LayerRow, layer_table, summary
 
 nn = gluon.nn
 
@@ -215,6 +215,11 @@ def test_the_jump_is_below_one_where_maps_are_enlarged():
     rows = layer_table(sequential(nn.Conv2DTranspose(1, 2, strides=2), nn.Conv2D(1, 3, strides=4)), (1, 8, 8))
     assert [row.jump for row in rows] == [0.5, 2]
     assert [row.receptive_field for row in rows] == [1, 2]
+
+
+def test_branches_enlarged_twice_and_thrice_keep_the_jump():
+    net = NETS["maps_enlarged_twice_beside_maps_enlarged_thrice"]()
+    assert [row.jump for row in layer_table(net, (1, 66, 66))[-2:]] == [1, 3]
 
 
 def test_of_sides_that_differ_the_longer_is_told():
