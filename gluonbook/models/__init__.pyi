@@ -1,5 +1,7 @@
 from .activation_maps import class_activation_maps as class_activation_maps
 from .activation_maps import class_maps as class_maps
+from .branched import Inception as Inception
+from .branched import googlenet as googlenet
 from .classifier import Classifier as Classifier
 from .exchange import export_onnx as export_onnx
 from .operators import LayerRow as LayerRow
@@ -12,3 +14,5 @@ from .plain import vgg as vgg
 from .recurrent import RNNModel as RNNModel
 from .residual import Residual as Residual
 from .residual import resnet18 as resnet18
+from .skipping import densenet as densenet
+from .skipping import resnet as resnet

@@ -1,9 +1,12 @@
 """What the convolutional classifiers share: feature maps first, then a head over the classes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from gluonbook import _check
 from gluonbook._mxnet import gluon, mx
+
+CONCATENATED = 16  # "could not construct a sub-memory": oneDNN goes back through no concatenation of other multiples
 
 
 class Classifier(gluon.nn.HybridBlock):
@@ -43,3 +46,19 @@ class Classifier(gluon.nn.HybridBlock):
 
     def hybrid_forward(self, F: Any, X: Any) -> Any:
         return self.head(self.features(X))  # (N, K)
+
+
+def check_sizes(num_classes: int, width: float) -> None:
+    _check.integer("num_classes", num_classes, at_least=1)
+    _check.number("width", width, above=0, at_most=1)
+
+
+def scaled(channels: Sequence[int], width: float, groups: int = 1) -> list[int]:
+    """Return each of ``channels`` times ``width``, rounded to a multiple of ``groups``, and at least that."""
+    return [groups * max(1, round(width * number / groups)) for number in channels]
+
+
+def chain(*blocks: Any) -> Any:
+    net = gluon.nn.HybridSequential()
+    net.add(*blocks)
+    return net

@@ -5,7 +5,7 @@ from typing import Any
 
 from gluonbook import _check
 from gluonbook._mxnet import gluon
-from gluonbook.models.classifier import Classifier
+from gluonbook.models.classifier import Classifier, chain, check_sizes, scaled
 
 VGG_CHANNELS = (64, 128, 256, 512, 512)  # of the five blocks, each of which ends with a pooling
 VGG_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # a block
@@ -38,13 +38,13 @@ def lenet(num_classes: int = 10) -> Classifier:
     """
     _check.integer("num_classes", num_classes, at_least=1)
     nn = gluon.nn
-    features = _chain(
+    features = chain(
         nn.Conv2D(6, 5, activation="tanh"),
         nn.AvgPool2D(2),
         nn.Conv2D(16, 5, activation="tanh"),
         nn.AvgPool2D(2),
     )
-    head = _chain(nn.Dense(120, activation="tanh"), nn.Dense(84, activation="tanh"), nn.Dense(num_classes))
+    head = chain(nn.Dense(120, activation="tanh"), nn.Dense(84, activation="tanh"), nn.Dense(num_classes))
     return Classifier(features, head, smallest=16)
 
 
@@ -79,7 +79,7 @@ def alexnet(num_classes: int = 1000, year: int = 2012, width: float = 1) -> Clas
     >>> net.features(nd.zeros((1, 3, 227, 227))).shape
     (1, 16, 6, 6)
     """
-    _check_sizes(num_classes, width)
+    check_sizes(num_classes, width)
     _check.choice("year", year, (2012, 2014))
     features = _alexnet_in_two_groups(width) if year == 2012 else _alexnet_in_one_tower(width)
     return Classifier(features, _dense_head(num_classes, width), smallest=67 if year == 2012 else 63)
@@ -111,10 +111,10 @@ def vgg(num_layers: int = 16, num_classes: int = 1000, batch_norm: bool = False,
     >>> net.features(nd.zeros((1, 3, 64, 64))).shape
     (1, 32, 2, 2)
     """
-    _check_sizes(num_classes, width)
+    check_sizes(num_classes, width)
     _check.choice("num_layers", num_layers, tuple(VGG_CONVOLUTIONS))
-    nn, features = gluon.nn, _chain()
-    for channels, convolutions in zip(_scaled(VGG_CHANNELS, width), VGG_CONVOLUTIONS[num_layers]):
+    nn, features = gluon.nn, chain()
+    for channels, convolutions in zip(scaled(VGG_CHANNELS, width), VGG_CONVOLUTIONS[num_layers]):
         for _ in range(convolutions):
             features.add(nn.Conv2D(channels, 3, padding=1))
             if batch_norm:
@@ -150,10 +150,10 @@ def nin(num_classes: int = 1000, width: float = 1) -> Classifier:
     >>> net.features(nd.zeros((1, 3, 224, 224))).shape
     (1, 10, 6, 6)
     """
-    _check_sizes(num_classes, width)
+    check_sizes(num_classes, width)
     nn = gluon.nn
-    first, second, third, last = _scaled((96, 256, 384, 1024), width)
-    features = _chain(
+    first, second, third, last = scaled((96, 256, 384, 1024), width)
+    features = chain(
         *_mlpconv((first, first, first), 11, strides=4),
         nn.MaxPool2D(3, 2, ceil_mode=True),
         *_mlpconv((second, second, second), 5, padding=2),
@@ -163,29 +163,13 @@ def nin(num_classes: int = 1000, width: float = 1) -> Classifier:
         nn.Dropout(0.5),
         *_mlpconv((last, last, num_classes), 3, padding=1),
     )
-    return Classifier(features, _chain(nn.GlobalAvgPool2D(), nn.Flatten()), smallest=55)
-
-
-def _check_sizes(num_classes: int, width: float) -> None:
-    _check.integer("num_classes", num_classes, at_least=1)
-    _check.number("width", width, above=0, at_most=1)
-
-
-def _scaled(channels: Sequence[int], width: float, groups: int = 1) -> list[int]:
-    """Return each of ``channels`` times ``width``, rounded to a multiple of ``groups``, and at least that."""
-    return [groups * max(1, round(width * number / groups)) for number in channels]
-
-
-def _chain(*blocks: Any) -> Any:
-    net = gluon.nn.HybridSequential()
-    net.add(*blocks)
-    return net
+    return Classifier(features, chain(nn.GlobalAvgPool2D(), nn.Flatten()), smallest=55)
 
 
 def _dense_head(num_classes: int, width: float) -> Any:
     nn = gluon.nn
-    (hidden,) = _scaled([HIDDEN], width)
-    return _chain(
+    (hidden,) = scaled([HIDDEN], width)
+    return chain(
         nn.Dense(hidden, activation="relu"),
         nn.Dropout(0.5),
         nn.Dense(hidden, activation="relu"),
@@ -196,8 +180,8 @@ def _dense_head(num_classes: int, width: float) -> Any:
 
 def _alexnet_in_two_groups(width: float) -> Any:
     nn = gluon.nn
-    first, second, third, fourth, fifth = _scaled((96, 256, 384, 384, 256), width, groups=2)
-    return _chain(
+    first, second, third, fourth, fifth = scaled((96, 256, 384, 384, 256), width, groups=2)
+    return chain(
         nn.Conv2D(first, 11, strides=4, activation="relu"),
         nn.HybridLambda(_normalised),
         nn.MaxPool2D(3, 2),
@@ -213,8 +197,8 @@ def _alexnet_in_two_groups(width: float) -> Any:
 
 def _alexnet_in_one_tower(width: float) -> Any:
     nn = gluon.nn
-    first, second, third, fourth, fifth = _scaled((64, 192, 384, 256, 256), width)
-    return _chain(
+    first, second, third, fourth, fifth = scaled((64, 192, 384, 256, 256), width)
+    return chain(
         nn.Conv2D(first, 11, strides=4, padding=2, activation="relu"),
         nn.MaxPool2D(3, 2),
         nn.Conv2D(second, 5, padding=2, activation="relu"),
