@@ -8,8 +8,18 @@ from gluonbook import models
 from gluonbook._mxnet import autograd, gluon, mx, nd
 from gluonbook.models.branched import BLOCKS
 
-# Szegedy et al. 2015, table 1, by block: the channels that come out.
-OUT = [256, 480, None, 512, 512, 512, 528, 832, None, 832, 1024]
+# Szegedy et al. 2015, table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj, and the channels that come out.
+TABLE = {
+    "3a": ((64, 96, 128, 16, 32, 32), 256),
+    "3b": ((128, 128, 192, 32, 96, 64), 480),
+    "4a": ((192, 96, 208, 16, 48, 64), 512),
+    "4b": ((160, 112, 224, 24, 64, 64), 512),
+    "4c": ((128, 128, 256, 24, 64, 64), 512),
+    "4d": ((112, 144, 288, 32, 64, 64), 528),
+    "4e": ((256, 160, 320, 32, 128, 128), 832),
+    "5a": ((256, 160, 320, 32, 128, 128), 832),
+    "5b": ((384, 192, 384, 48, 128, 128), 1024),
+}
 
 
 def by_hand(num_classes=1000):
@@ -19,12 +29,10 @@ def by_hand(num_classes=1000):
         return before * after * size**2 + after
 
     count, C = convolution(3, 64, 7) + convolution(64, 64, 1) + convolution(64, 192, 3), 192
-    for channels in BLOCKS:
-        if channels is not None:
-            a, b, c, d, e, f = channels
-            count += convolution(C, a, 1) + convolution(C, b, 1) + convolution(b, c, 3)
-            count += convolution(C, d, 1) + convolution(d, e, 5) + convolution(C, f, 1)
-            C = a + c + e + f
+    for (a, b, c, d, e, f), out in TABLE.values():
+        count += convolution(C, a, 1) + convolution(C, b, 1) + convolution(b, c, 3)
+        count += convolution(C, d, 1) + convolution(d, e, 5) + convolution(C, f, 1)
+        C = out
     return count + C * num_classes + num_classes
 
 
@@ -34,8 +42,11 @@ def test_googlenet_has_the_parameters_of_the_table():
 
 
 def test_the_blocks_have_the_channels_of_the_table():
-    given = [None if block is None else block[0] + block[2] + block[4] + block[5] for block in BLOCKS]
-    assert given == OUT
+    assert [block for block in BLOCKS if block is not None] == [channels for channels, _ in TABLE.values()]
+    assert [sum(channels[i] for i in (0, 2, 4, 5)) for channels, _ in TABLE.values()] == [
+        out for _, out in TABLE.values()
+    ]
+    assert [i for i, block in enumerate(BLOCKS) if block is None] == [2, 8]  # poolings after 3b and 4e
 
 
 def test_the_maps_are_as_large_as_in_the_table():
@@ -112,3 +123,7 @@ def test_what_cannot_be_built_is_refused():
         models.googlenet(width=0)
     with pytest.raises(ValueError, match="channels must be six numbers"):
         models.Inception((1, 2, 3))
+    with pytest.raises(ValueError, match="channels must be at least 1, got 0"):
+        models.Inception((1, 2, 3, 0, 5, 6))
+    with pytest.raises(TypeError, match="channels"):
+        models.Inception((1, 2, 3, 4.5, 5, 6))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from gluonbook import _check
 from gluonbook._mxnet import gluon
 from gluonbook.models.classifier import CONCATENATED, Classifier, chain, check_sizes, scaled
 
@@ -25,6 +26,9 @@ class Inception(gluon.nn.HybridBlock):
     Called with (N, C, H, W), it returns (N, C', H, W), the paths' channels in their order. ReLU follows each
     convolution. The children are ``ones threes fives pooled``.
 
+    Raises:
+        TypeError, ValueError: the channels are not six whole numbers of at least 1.
+
     >>> from gluonbook import nd
     >>> block = Inception((1, 2, 3, 4, 5, 6))
     >>> block.initialize()
@@ -36,6 +40,8 @@ class Inception(gluon.nn.HybridBlock):
         super().__init__(**kwargs)
         if len(channels) != 6:
             raise ValueError(f"channels must be six numbers, got {tuple(channels)}")
+        for number in channels:
+            _check.integer("channels", number, at_least=1)
         ones, before_threes, threes, before_fives, fives, pooled = channels
         self.ones = _convolution(ones, 1)
         self.threes = chain(_convolution(before_threes, 1), _convolution(threes, 3, padding=1))
