@@ -1,7 +1,7 @@
 """Chapter 9: cross-entropy and softmax
 
 Asks:    why does cross-entropy learn faster than the quadratic cost, and does it take probabilities or logits?
-Needs:   scikit-learn's digits, no network, no GPU.  Time: 9 s (--quick 7 s) on two cores.
+Needs:   scikit-learn's digits, no network, no GPU.  Time: 9 s (--quick 4 s) on two cores.
 Claims:  9.1 9.2 9.3
 """
 

@@ -1,7 +1,7 @@
 """Chapter 10: regularisation
 
 Asks:    when does a network overfit, and what do weight penalties, dropout, augmentation and batch norm do against it?
-Needs:   scikit-learn's digits, no network, no GPU.  Time: 25 s (--quick 15 s) on two cores.
+Needs:   scikit-learn's digits, no network, no GPU.  Time: 25 s (--quick 10 s) on two cores.
 Claims:  10.1 10.2 10.3 10.4 10.5 10.6
 """
 

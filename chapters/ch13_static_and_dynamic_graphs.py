@@ -1,7 +1,7 @@
 """Chapter 13: static and dynamic graphs
 
 Asks:    what is a static graph good for, how do data decide inside of one, and what does each kind cost?
-Needs:   no data, no network, no GPU; ONNX with the extra [onnx].  Time: 10 s (--quick 6 s) on two cores.
+Needs:   no data, no network, no GPU; ONNX with the extra [onnx].  Time: 10 s (--quick 7 s) on two cores.
 Claims:  13.1 13.2 13.3
 """
 

@@ -1,7 +1,7 @@
 """Chapter 17: transposed convolution
 
 Asks:    what does a transposed convolution compute, how large is its output, and is it a convolution's inverse?
-Needs:   scikit-learn's photograph, no network, no GPU.  Time: 6 s (--quick 6 s) on two cores.
+Needs:   scikit-learn's photograph, no network, no GPU.  Time: 6 s (--quick 5 s) on two cores.
 Claims:  17.1
 """
 

@@ -1,7 +1,7 @@
 """Chapter 22: manifold learning
 
 Asks:    which methods unroll a rolled sheet, what do they make of digits, and how is that told by a number?
-Needs:   scikit-learn's rolled sheet and digits, no network, no GPU.  Time: 9 s (--quick 9 s) on two cores.
+Needs:   scikit-learn's rolled sheet and digits, no network, no GPU.  Time: 9 s (--quick 8 s) on two cores.
 Claims:  22.1
 """
 
