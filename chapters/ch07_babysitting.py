@@ -20,10 +20,11 @@ from gluonbook._mxnet import gluon, mx, nd
 from gluonbook.plot import COLORS, MUTED
 
 opt = chapter.options(
-    data=chapter.option("digits", help="digits or fashion_mnist; the bounds were measured on digits"),
+    data=chapter.option("digits", help="digits, fashion_mnist or a folder; the bounds were measured on digits"),
     num_epochs=chapter.option(20, quick=8, help="of each training"),
 )
-splits = data.read_classes(opt.data, seed=opt.seed)
+OWN = opt.data not in ("digits", "fashion_mnist")  # pictures of one's own: what was measured on digits is not claimed
+splits = data.read_classes(opt.data, seed=opt.seed, size=16 if OWN else None)
 learnt = splits.train.subset(slice(1200))
 K = len(splits.train.classes)
 loss = gluon.loss.SoftmaxCrossEntropyLoss()
@@ -39,7 +40,7 @@ def build(sigma, num_hiddens=50):
     net.add(gluon.nn.Dense(K))
     net.initialize(mx.init.Xavier() if sigma is None else mx.init.Normal(sigma), ctx=opt.device)
     net.hybridize()
-    net(nd.array(splits.train.images[:1], ctx=opt.device))
+    net(nd.array(data.scaled(splits.train.images[:1]), ctx=opt.device))
     return net
 
 
@@ -61,10 +62,11 @@ net = build(0.01)
 squares = sum(float((p.data() ** 2).sum().asscalar()) for name, p in net.collect_params().items() if "weight" in name)
 penalty = {weight: checks[0.01].loss + weight / 2 * squares for weight in (0.0, 1.0, 1000.0)}
 print("with λ:", {weight: round(value, 3) for weight, value in penalty.items()})
-chapter.claim("7.1", abs(checks[0.001].loss - math.log(K)) < 0.001)
-chapter.claim("7.1", K != 10 or math.floor(1000 * checks[0.001].expected) / 1000 == 2.302)
-chapter.claim("7.1", checks[0.001].passed and checks[0.01].passed and not checks[1.0].passed)
-chapter.claim("7.1", penalty[0.0] < penalty[1.0] < penalty[1000.0])
+if not OWN:
+    chapter.claim("7.1", abs(checks[0.001].loss - math.log(K)) < 0.001)
+    chapter.claim("7.1", math.floor(1000 * checks[0.001].expected) / 1000 == 2.302)
+    chapter.claim("7.1", checks[0.001].passed and checks[0.01].passed and not checks[1.0].passed)
+    chapter.claim("7.1", penalty[0.0] < penalty[1.0] < penalty[1000.0])
 
 # %% [markdown]
 # ## 7.2 A tiny subset (小数据集上达到 100 %)
@@ -77,12 +79,14 @@ batch = next(iter(data.Batches(few, 20)))
 net = build(None)
 tiny = training.overfit_tiny(net, batch, loss, trainer_of(net, 0.3), num_epochs=500, devices=[opt.device])
 print(f"all {len(few.labels)} right after {tiny.epochs} epochs; the loss is then {tiny.losses[-1]:.4f}")
-chapter.claim("7.2", tiny.passed and tiny.accuracies[-1] == 1)
+if not OWN:
+    chapter.claim("7.2", tiny.passed and tiny.accuracies[-1] == 1)
 broken = build(None)
 broken[0].weight.grad_req = broken[1].weight.grad_req = "null"  # a network that learns its biases alone
 stuck = training.overfit_tiny(broken, batch, loss, trainer_of(broken, 0.3), num_epochs=100, devices=[opt.device])
 print(f"with weights that never change: {stuck.accuracies[-1]:.2f} after {stuck.epochs} epochs")
-chapter.claim("7.2", not stuck.passed)
+if not OWN:
+    chapter.claim("7.2", not stuck.passed)
 
 # %% [markdown]
 # ## 7.3 A learning rate of 1e−6 (损失几乎不变，准确率却上升)
@@ -113,8 +117,9 @@ losses = [start.loss / start.loss_size, *(entry["valid_loss"] for entry in slow)
 accuracies = [start.correct / start.labels, *(entry["valid_accuracy"] for entry in slow)]
 print(f"loss {losses[0]:.6f} → {losses[-1]:.6f}, accuracy {accuracies[0]:.2f} → {accuracies[-1]:.2f}")
 print(f"right class and best other: {before[0]:.8f} {before[1]:.8f} → {after[0]:.8f} {after[1]:.8f}")
-chapter.claim("7.3", abs(losses[-1] - losses[0]) < 0.01 and accuracies[-1] > accuracies[0] + 0.2)
-chapter.claim("7.3", abs(after[0] - 1 / K) < 0.001 and after[0] > before[0])
+if not OWN:
+    chapter.claim("7.3", abs(losses[-1] - losses[0]) < 0.01 and accuracies[-1] > accuracies[0] + 0.2)
+    chapter.claim("7.3", abs(after[0] - 1 / K) < 0.001 and after[0] > before[0])
 axes = chapter.figure("tiny_rate", 1, 2, figsize=(8.4, 3))
 axes[0].plot(losses, color=COLORS[0])
 axes[0].set(title="loss on the validation split", ylim=(0, 2.5), xlabel="epoch")
@@ -136,7 +141,9 @@ try:
 except training.NonFiniteLoss as error:
     said = str(error)
 print("stopped:", said)
-chapter.claim("7.4", "epoch 1, batch " in said and "learning rate 1e+06" in said and ("nan" in said or "inf" in said))
+told = "learning rate 1e+06" in said and ("nan" in said or "inf" in said)
+if not OWN:
+    chapter.claim("7.4", "epoch 1, batch " in said and told)
 
 # %% [markdown]
 # ## Which rate, then? (学习率的范围)
@@ -191,8 +198,9 @@ ax.legend(fontsize="small")
 best = {name: max(entry["valid_accuracy"] for entry in history) for name, history in curves.items()}
 print("mean ratio of the second half:", {name: f"{value:.1e}" for name, value in mean_ratio.items()})
 print("best accuracy on the validation split:", {name: round(value, 3) for name, value in best.items()})
-chapter.claim("7.5", 3e-4 < mean_ratio["right"] < 1e-2)
-chapter.claim("7.5", mean_ratio["too small"] < 3e-4 and best["right"] > max(v for n, v in best.items() if n != "right"))
+if not OWN:
+    chapter.claim("7.5", 3e-4 < mean_ratio["right"] < 1e-2 and mean_ratio["too small"] < 3e-4)
+    chapter.claim("7.5", best["right"] > max(best["too small"], best.get("too large", 0)))
 
 # %% [markdown]
 # ## What the first layer sees (第一层权重)
@@ -202,12 +210,14 @@ chapter.claim("7.5", mean_ratio["too small"] < 3e-4 and best["right"] > max(v fo
 net = build(None)
 fresh = net[0].weight.data().asnumpy().copy()
 training.fit(net, batches, valid, loss, trainer_of(net, 0.1, 1e-3), opt.num_epochs, devices=[opt.device])
-shape = splits.train.images.shape[2:]
+shape = splits.train.images.shape[1:]
+changed = net[0].weight.data().asnumpy()
 axes = chapter.figure("first_layer", 4, 10, figsize=(8.4, 3.6))
-for row, weights in zip((axes[:2], axes[2:]), (fresh, net[0].weight.data().asnumpy())):
+for row, weights in zip((axes[:2], axes[2:]), (fresh, changed)):
+    weights = weights.reshape(-1, *shape).sum(axis=1)  # of all channels: what a grey pixel says
     limit = np.abs(weights).max() * 0.8
     for ax, unit in zip(row.flat, weights):
-        ax.imshow(unit.reshape(shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        ax.imshow(unit, cmap="RdBu_r", vmin=-limit, vmax=limit)
         ax.set(xticks=[], yticks=[])
 axes[0, 0].set_ylabel("before")
 axes[2, 0].set_ylabel("after")

@@ -25,13 +25,15 @@ from gluonbook.plot import COLORS, MUTED
 from gluonbook.scratch import Dense, Network, ReLU, Sigmoid
 
 opt = chapter.options(
-    data=chapter.option("digits", help="digits or fashion_mnist; the bounds were measured on digits"),
+    data=chapter.option("digits", help="digits, fashion_mnist or a folder; the bounds were measured on digits"),
     num_epochs=chapter.option(30, quick=8, help="of each training"),
     num_repeats=chapter.option(10, quick=4, help="of the searches that are compared"),
 )
-splits = data.read_classes(opt.data, seed=opt.seed)
+OWN = opt.data not in ("digits", "fashion_mnist")  # pictures of one's own: what was measured on digits is not claimed
+splits = data.read_classes(opt.data, seed=opt.seed, size=16 if OWN else None)
 splits = splits._replace(train=splits.train.subset(slice(1200)))
-num_inputs = splits.train.images[0].size
+splits = splits._make(part._replace(images=data.scaled(part.images)) for part in splits)
+num_inputs, K = splits.train.images[0].size, len(splits.train.classes)
 
 
 def build(*sizes, activation=Sigmoid, seed=0):
@@ -68,7 +70,8 @@ for name, network in (("[D, 2]", small), ("[D, 30, 2]", hidden)):
     reached[name] = float(fit(network, two, num_epochs=5, lr=0.5, batch_size=10)[1][-1])
     print(f"{name}: {time.perf_counter() - start:.2f} s, accuracy {reached[name]:.3f}")
 print(f"{100 * saved:.0f} % of the data is left out; weights {weights}")
-chapter.claim("8.1", abs(saved - 0.8) < 0.02 and weights[1] > 15 * weights[0] and min(reached.values()) > 0.95)
+if not OWN:
+    chapter.claim("8.1", abs(saved - 0.8) < 0.02 and weights[1] > 15 * weights[0] and min(reached.values()) > 0.95)
 few = valid.subset(slice(min(100, len(valid.labels))))
 seen, early = 0, []
 network = build(num_inputs, 2)
@@ -78,7 +81,8 @@ for start in range(0, 3000, 1000):
     seen += 1000
     early.append(network.accuracy(few.images, few.labels))
     print(f"after {seen} pictures: {early[-1]:.2f} of {len(few.labels)}")
-chapter.claim("8.1", early[0] > 0.9)
+if not OWN:
+    chapter.claim("8.1", early[0] > 0.9)
 valid = splits.valid
 
 # %% [markdown]
@@ -104,19 +108,20 @@ chapter.claim("8.2", np.allclose(layer.params["W"], 2 * decay[20, 1000]))
 # %%
 lam = 5.0
 settings = {"batch_size": 10, "weight_decay": lam / len(splits.train.labels)}
-rates = {lr: fit(build(num_inputs, 30, 10), splits.train, lr=lr, **settings) for lr in (0.025, 0.25, 2.5)}
+rates = {lr: fit(build(num_inputs, 30, K), splits.train, lr=lr, **settings) for lr in (0.025, 0.25, 2.5)}
 ax = chapter.figure("rates", figsize=(6, 3.3))
 for color, (lr, (losses, _)) in zip(COLORS, rates.items()):
     ax.plot(range(1, opt.num_epochs + 1), losses, color=color, label=f"learning rate {lr:g}")
 ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
 ax.legend()
 last = {lr: float(losses[-3:].mean()) for lr, (losses, _) in rates.items()}
-chapter.claim("8.3", last[0.25] < 0.7 * min(last[0.025], last[2.5]))
+if not OWN:
+    chapter.claim("8.3", last[0.25] < 0.7 * min(last[0.025], last[2.5]))
 
 
 def loss_after(lr, num_epochs=3):
     try:
-        return float(fit(build(num_inputs, 30, 10), splits.train, num_epochs, lr=lr, batch_size=10)[0][-1])
+        return float(fit(build(num_inputs, 30, K), splits.train, num_epochs, lr=lr, batch_size=10)[0][-1])
     except ArithmeticError:
         return np.inf
 
@@ -127,7 +132,8 @@ finer = {coarse * factor: loss_after(coarse * factor) for factor in (0.25, 0.5, 
 chosen = min(finer, key=finer.get)
 print("by decades:", {lr: round(value, 3) for lr, value in decades.items()})
 print("finer:     ", {lr: round(value, 3) for lr, value in finer.items()})
-chapter.claim("8.3", coarse in (0.1, 1.0) and finer[chosen] <= decades[coarse] and decades[10.0] > decades[coarse])
+if not OWN:
+    chapter.claim("8.3", coarse in (0.1, 1.0) and finer[chosen] <= decades[coarse] and decades[10.0] > decades[coarse])
 
 # %% [markdown]
 # ## 8.4 When to stop, and when to slow down (提前停止、学习率衰减、λ)
@@ -141,7 +147,7 @@ loss = gluon.loss.SoftmaxCrossEntropyLoss()
 def fit_gluon(num_epochs, **how):
     mx.random.seed(opt.seed)
     net = gluon.nn.HybridSequential()
-    net.add(gluon.nn.Dense(30, activation="relu"), gluon.nn.Dense(10))
+    net.add(gluon.nn.Dense(30, activation="relu"), gluon.nn.Dense(K))
     net.initialize(mx.init.Xavier(), ctx=opt.device)
     net.hybridize()
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
@@ -166,15 +172,20 @@ axes[0].legend()
 for factor, history in histories.items():
     rates_seen = [entry["lr"] for entry in history]
     falls = [a / b for a, b in zip(rates_seen, rates_seen[1:]) if a != b]
-    chapter.claim("8.4", len(history) < most and falls and np.allclose(falls, factor))
     best_so_far = np.maximum.accumulate([entry["valid_accuracy"] for entry in history])
-    chapter.claim("8.4", best_so_far[-1] <= best_so_far[-9] + 8 * 0.001 and best_so_far[-1] > 0.93)
+    if not OWN:
+        chapter.claim("8.4", len(history) < most and falls and np.allclose(falls, factor))
+        chapter.claim("8.4", best_so_far[-1] <= best_so_far[-9] + 8 * 0.001 and best_so_far[-1] > 0.93)
 by_lambda = {}
 for lam in (0.0, 1.0, 10.0, 100.0):
     settings = {"lr": chosen, "batch_size": 10, "weight_decay": lam / len(splits.train.labels)}
-    by_lambda[lam] = float(fit(build(num_inputs, 30, 10), splits.train, 5, **settings)[1][-1])
+    try:
+        by_lambda[lam] = float(fit(build(num_inputs, 30, K), splits.train, 5, **settings)[1][-1])
+    except ArithmeticError:  # few pictures of one's own: λ/n is beyond what a step can bear
+        by_lambda[lam] = 0.0
 print("accuracy by λ:", by_lambda)
-chapter.claim("8.4", by_lambda[100.0] < max(by_lambda.values()) - 0.02)
+if not OWN:
+    chapter.claim("8.4", by_lambda[100.0] < max(by_lambda.values()) - 0.02)
 
 # %% [markdown]
 # ## 8.5 Batch size (小批量的大小)
@@ -183,7 +194,7 @@ chapter.claim("8.4", by_lambda[100.0] < max(by_lambda.values()) - 0.02)
 # %%
 spent, accuracy = {}, {}
 for batch_size in (1, 10, 100, 1000):
-    network, start = build(num_inputs, 30, 10), time.perf_counter()
+    network, start = build(num_inputs, 30, K), time.perf_counter()
     accuracy[batch_size] = float(fit(network, splits.train, 5, lr=0.25, batch_size=batch_size)[1][-1])
     spent[batch_size] = time.perf_counter() - start
 axes = chapter.figure("batch_sizes", 1, 2, figsize=(7.6, 2.8))
@@ -191,7 +202,8 @@ for ax, values, title in zip(axes, (spent, accuracy), ("seconds for five epochs"
     bars = ax.bar([str(size) for size in values], list(values.values()), color=COLORS[0])
     ax.bar_label(bars, fmt="%.2f", padding=2)
     ax.set(title=title, xlabel="batch size", ylim=(0, 1.15 * max(values.values())))
-chapter.claim("8.5", spent[1] > 3 * spent[100] and accuracy[1000] < accuracy[10] - 0.2)
+if not OWN:
+    chapter.claim("8.5", spent[1] > 3 * spent[100] and accuracy[1000] < accuracy[10] - 0.2)
 
 # %% [markdown]
 # ## 8.6 A grid (网格搜索)
@@ -199,7 +211,8 @@ chapter.claim("8.5", spent[1] > 3 * spent[100] and accuracy[1000] < accuracy[10]
 # twelve candidates.
 
 # %%
-X, y = (splits.train.images[:600].reshape(600, -1), splits.train.labels[:600])
+part = splits.train.subset(slice(600))
+X, y = part.images.reshape(len(part.labels), -1), part.labels
 param_grid = [
     {"C": [1, 10, 100, 1000], "kernel": ["linear"]},
     {"C": [1, 10, 100, 1000], "gamma": [0.001, 0.0001], "kernel": ["rbf"]},
@@ -207,7 +220,7 @@ param_grid = [
 grid = GridSearchCV(SVC(), param_grid, cv=3).fit(X, y)
 print(f"{len(grid.cv_results_['params'])} candidates, best {grid.best_params_}: {grid.best_score_:.3f}")
 chapter.claim("8.6", len(grid.cv_results_["params"]) == 12 and grid.best_params_ in grid.cv_results_["params"])
-chapter.claim("8.6", grid.best_score_ == max(grid.cv_results_["mean_test_score"]) > 0.9)
+chapter.claim("8.6", grid.best_score_ == max(grid.cv_results_["mean_test_score"]) > (0.0 if OWN else 0.9))
 
 # %% [markdown]
 # ## 8.7 Chance beats the grid (随机搜索)
@@ -227,8 +240,8 @@ few = splits.train.subset(slice(400))
 
 
 def score(lr, weight_decay=1e-5, num_hiddens=32, batch_size=32):
-    """Return the accuracy after three epochs on 400 digits; 0 where the loss overflows."""
-    network = build(num_inputs, round(num_hiddens), 10, activation=ReLU)
+    """Return the accuracy after three epochs on 400 pictures; 0 where the loss overflows."""
+    network = build(num_inputs, round(num_hiddens), K, activation=ReLU)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             settings = {"lr": lr, "weight_decay": weight_decay, "batch_size": round(batch_size)}
@@ -259,8 +272,9 @@ for count in (1, 2, 4):
         float(np.mean([best_at_random(names, opt.seed + 100 * repeat) for repeat in range(opt.num_repeats)])),
     )
     print(f"{count} settings, {BUDGET} trials: grid {compared[count][0]:.3f}, random {compared[count][1]:.3f}")
-chapter.claim("8.7", compared[4][1] > compared[4][0] + 0.05)
-chapter.claim("8.7", compared[4][1] - compared[4][0] > compared[1][1] - compared[1][0])
+if not OWN:
+    chapter.claim("8.7", compared[4][1] > compared[4][0] + 0.05)
+    chapter.claim("8.7", compared[4][1] - compared[4][0] > compared[1][1] - compared[1][0])
 
 # %%
 lrs = np.geomspace(1e-6, 1e2, 40)
@@ -289,7 +303,7 @@ for (above, below), points, title in zip(axes.T, (grid_points, random_points), (
 
 # %%
 def try_network(stage, lr, weight_decay):
-    network = build(num_inputs, 30, 10, activation=ReLU)
+    network = build(num_inputs, 30, K, activation=ReLU)
     return float(fit(network, splits.train, (1, 4)[stage], lr=lr, weight_decay=weight_decay)[1][-1])
 
 
@@ -305,7 +319,8 @@ for name, trials in named.items():
     print(f"{name}\n{search.table(trials, most=4)}")
 best_coarse, best_fine = (search.best(trials) for trials in stages)
 print(f"coarse {best_coarse.score:.3f}, fine {best_fine.score:.3f} with {best_fine.settings}")
-chapter.claim("8.7", best_fine.score >= best_coarse.score and resumed == stages[0])
+if not OWN:
+    chapter.claim("8.7", best_fine.score >= best_coarse.score and resumed == stages[0])
 
 # %% [markdown]
 # ## 8.8 Several networks together (模型集成)
@@ -313,7 +328,7 @@ chapter.claim("8.7", best_fine.score >= best_coarse.score and resumed == stages[
 
 # %%
 part = splits.train.subset(slice(150))
-members = [build(num_inputs, 12, 10, activation=ReLU, seed=seed) for seed in range(7)]
+members = [build(num_inputs, 12, K, activation=ReLU, seed=seed) for seed in range(7)]
 for network in members:
     fit(network, part, 25, lr=0.2, batch_size=10)
 test = splits.test
@@ -321,7 +336,8 @@ probabilities = [scratch.softmax(network.forward(test.images)) for network in me
 alone = [float((p.argmax(axis=1) == test.labels).mean()) for p in probabilities]
 together = float((np.mean(probabilities, axis=0).argmax(axis=1) == test.labels).mean())
 print(f"alone {np.round(alone, 3)}, mean {np.mean(alone):.3f}; together {together:.3f}")
-chapter.claim("8.8", together > np.mean(alone) + 0.005 and together >= np.median(alone))
+if not OWN:
+    chapter.claim("8.8", together > np.mean(alone) + 0.005 and together >= np.median(alone))
 
 # %%
 chapter.report(

@@ -55,7 +55,9 @@ def options(**settings: Any) -> SimpleNamespace:
         settings: by name, a value or an ``option``; ``num_epochs=30`` becomes ``--num-epochs 30``.
 
     Returns:
-        a namespace with a value a setting, and ``quick``, ``out`` (Path), ``seed``, ``device`` (mx.Context), ``show``.
+        a namespace with a value a setting, and ``quick``, ``out`` (Path), ``seed``, ``device`` (mx.Context),
+        ``devices`` (all that were named, ``device`` first, for trainings that divide their batches; ``auto`` takes
+        every GPU), ``show``.
     """
     global _running
     main = sys.modules["__main__"]
@@ -73,7 +75,7 @@ def options(**settings: Any) -> SimpleNamespace:
     parser.add_argument("--quick", action="store_true", help="smaller defaults, for a look within seconds")
     parser.add_argument("--out", type=Path, default=Path("out") / script.stem, help="folder for figures and numbers")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto", help="auto, cpu, gpu(0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu(0), or several: gpu(0),gpu(1)")
     parser.add_argument("--show", action="store_true", help="show the figures in windows, too")
     chosen = parser.parse_args([] if in_notebook() else None)
     for name, setting in settings.items():
@@ -91,7 +93,9 @@ def _prepare(chosen: argparse.Namespace) -> None:
     random.seed(chosen.seed)
     np.random.seed(chosen.seed)
     mx.random.seed(chosen.seed)
-    chosen.device = devices.device(chosen.device)
+    auto = chosen.device == "auto"
+    chosen.devices = devices.try_all_gpus() if auto else devices.device_list(chosen.device)
+    chosen.device = chosen.devices[0]
     if not chosen.show and not in_notebook():
         import matplotlib
 

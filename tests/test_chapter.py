@@ -120,15 +120,20 @@ def test_a_seed_gives_the_same_numbers_twice(argv):
 
 def test_a_notebook_leaves_the_kernels_arguments_alone(monkeypatch, notebook):
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json", "--quick"])
-    monkeypatch.setattr(chapter.devices, "device", lambda name: name)
+    monkeypatch.setattr(chapter.devices, "try_all_gpus", lambda: ["all", "of them"])
     opt = chapter.options(filters=chapter.option(96, quick=8))
-    assert (opt.filters, opt.quick, opt.device) == (96, False, "auto")
+    assert (opt.filters, opt.quick, opt.device, opt.devices) == (96, False, "all", ["all", "of them"])
+
+
+def test_several_devices_are_there_for_trainings_and_the_first_for_all_else(argv):
+    argv("--device", "cpu(1),cpu(0)")
+    opt = chapter.options()
+    assert (opt.device, opt.devices) == (mx.cpu(1), [mx.cpu(1), mx.cpu(0)])
 
 
 def test_a_notebook_keeps_its_backend_and_a_script_draws_without_windows(monkeypatch, argv):
     used = []
     monkeypatch.setattr("matplotlib.use", used.append)
-    monkeypatch.setattr(chapter.devices, "device", lambda name: name)
     chapter.options()
     assert used == ["agg"]
     argv("--show")

@@ -24,6 +24,7 @@ CLAIMS = {
     11: ["11.1", "11.2", "11.3", "11.4"],
     12: ["12.1", "12.2"],
     13: ["13.1", "13.2", "13.3"],
+    14: ["14.1", "14.2", "14.3", "14.4", "14.5", "14.6"],
     15: ["15.1", "15.2", "15.3", "15.4"],
     16: ["16.1", "16.2", "16.3", "16.4", "16.5", "16.6", "16.7"],
     17: ["17.1"],
@@ -48,6 +49,9 @@ FIGURES = {
     11: {"batches.png", "ravine.png", "rescaling.png", "race.png"},
     12: {"slopes.png", "depths.png", "epochs.png", "accuracy.png"},
     13: {"graph.png", "steps.png", "speed.png"},
+    14: {
+        *("alexnet.png", "three_for_seven.png", "permuted.png", "published.png", "cost.png", "class_maps.png"),
+    },
     15: {"gradient_norms.png", "clipping.png"},
     16: {"batches.png", "perplexity.png", "next_characters.png"},
     17: {"matrix.png", "no_inverse.png", "bilinear.png", "checkerboard.png"},

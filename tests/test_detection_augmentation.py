@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluonbook.detection import augment
-from gluonbook.detection.augmentation import CROPPED, GREY, LEAST_LEFT, change_colours, crop, flip, random_window
+from gluonbook.detection.augmentation import CROPPED, LEAST_LEFT, change_colours, crop, flip, random_window
 
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, by hand
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 NO_OBJECTS = np.zeros((0, 5), np.float32)
 

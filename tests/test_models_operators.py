@@ -147,6 +147,14 @@ def shortcut(F, X, body):
     return body(X) + X
 
 
+def bilinear(scale):
+    """One map, enlarged by MXNet's bilinear operator, whose weights are all 1."""
+    size = 2 * scale - scale % 2
+    return Function(
+        lambda F, X: F.UpSampling(X, F.ones((1, 1, size, size)), scale=scale, sample_type="bilinear", num_filter=1)
+    )
+
+
 NETS = {
     "strides": lambda: sequential(nn.Conv2D(1, 5, strides=2), nn.AvgPool2D(3, strides=2), nn.Conv2D(1, 2)),
     "dilation": lambda: sequential(
@@ -197,6 +205,29 @@ NETS = {
         ),
         nn.Conv2D(1, 1, strides=3),
     ),
+    "bilinearly_enlarged_maps": lambda: sequential(nn.Conv2D(1, 3, strides=2), bilinear(2), nn.Conv2D(1, 2)),
+    "bilinearly_enlarged_maps_of_3": lambda: sequential(nn.AvgPool2D(3), bilinear(3), nn.Conv2D(1, 2, strides=2)),
+    "bilinearly_enlarged_maps_of_4": lambda: sequential(nn.AvgPool2D(4), bilinear(4), nn.Conv2D(1, 3)),
+    "bilinearly_enlarged_maps_beside_a_window": lambda: Function(
+        lambda F, X, down, up, window: F.concat(up(down(X)), window(X)),
+        nn.AvgPool2D(2),
+        bilinear(2),
+        nn.Conv2D(1, 5, padding=2),
+    ),
+    "bilinearly_enlarged_maps_of_3_beside_a_window": lambda: Function(
+        lambda F, X, down, up, window: F.concat(up(down(X)), window(X)),
+        nn.AvgPool2D(3),
+        bilinear(3),
+        nn.Conv2D(1, 9, padding=4),
+    ),
+    "bilinearly_enlarged_maps_beside_nearest_ones": lambda: sequential(
+        Function(
+            lambda F, X, down, up: F.concat(up(down(X)), F.UpSampling(down(X), scale=2, sample_type="nearest"), dim=1),
+            nn.AvgPool2D(2),
+            bilinear(2),
+        ),
+        nn.Conv2D(1, 2),
+    ),
     "a_u_shaped_net": lambda: Function(
         lambda F, X, down, up: F.concat(up(down(X)), X, dim=1),
         sequential(nn.Conv2D(1, 3, padding=1), nn.AvgPool2D(2), nn.Conv2D(1, 3, padding=1)),
@@ -220,6 +251,54 @@ def test_the_jump_is_below_one_where_maps_are_enlarged():
 def test_branches_enlarged_twice_and_thrice_keep_the_jump():
     net = NETS["maps_enlarged_twice_beside_maps_enlarged_thrice"]()
     assert [row.jump for row in layer_table(net, (1, 66, 66))[-2:]] == [1, 3]
+
+
+class Enlarged(gluon.HybridBlock):
+    """Two maps enlarged bilinearly, by weights that are learnt."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = self.params.get("weight", shape=(2, 1, 4, 4))
+
+    def hybrid_forward(self, F, X, weight):
+        return F.UpSampling(X, weight, scale=2, sample_type="bilinear", num_filter=2)
+
+
+def test_a_bilinear_enlargement_is_a_transposed_convolution_of_one_channel_a_group():
+    transposed = nn.Conv2DTranspose(2, 4, strides=2, padding=1, groups=2, use_bias=False, in_channels=2)
+    [enlarged], [expected] = layer_table(Enlarged(), (2, 5, 6)), layer_table(transposed, (2, 5, 6))
+    assert enlarged.kind == "UpSampling"
+    assert enlarged[2:] == expected[2:] == ((2, 10, 12), 32, 60 * 16, 2, 0.5)
+
+
+def test_nearest_and_bilinear_enlargements_see_differently_and_only_the_latter_multiplies():
+    nearest = Function(lambda F, X: F.UpSampling(X, scale=2, sample_type="nearest"))
+    [near], [far] = layer_table(nearest, (1, 5, 5)), [row for row in layer_table(bilinear(2), (1, 5, 5)) if row.jump]
+    assert (near.shape, near.receptive_field, near.jump, near.multiply_adds) == ((1, 10, 10), 1, 0.5, 0)
+    assert (far.shape, far.receptive_field, far.jump, far.multiply_adds) == ((1, 10, 10), 2, 0.5, 25 * 16)
+
+
+@pytest.mark.parametrize(
+    "resized",
+    [
+        lambda F, X: F.contrib.BilinearResize2D(X, height=10, width=12),
+        lambda F, X: F.contrib.BilinearResize2D(X, scale_height=2, scale_width=2, mode="odd_scale"),
+        lambda F, X: F.UpSampling(X, F.Pooling(X, kernel=(2, 2), stride=(2, 2)), scale=2, sample_type="nearest"),
+    ],
+    ids=["to_a_size", "by_a_factor", "nearest_of_two_sizes"],
+)
+def test_what_is_seen_through_maps_resized_to_a_size_of_their_own_is_not_known(resized, capsys):
+    rows = summary(sequential(nn.Conv2D(1, 3, padding=1), Function(resized), nn.Conv2D(1, 3)), (1, 6, 6))
+    assert (rows[0].receptive_field, rows[0].jump) == (3, 1)
+    assert [(row.receptive_field, row.jump) for row in rows[-2:]] == [(None, None)] * 2
+    assert capsys.readouterr().out.splitlines()[-2].endswith(" all")
+
+
+def test_maps_resized_to_the_size_that_they_have_see_what_they_saw():
+    rows = layer_table(
+        sequential(nn.Conv2D(1, 3), Function(lambda F, X: F.contrib.BilinearResize2D(X, height=4, width=4))), (1, 6, 6)
+    )
+    assert (rows[-1].receptive_field, rows[-1].jump) == (3, 1)
 
 
 def test_of_sides_that_differ_the_longer_is_told():

@@ -8,6 +8,7 @@ from models_helpers import learnable, maps, stir, transfer
 
 from gluonbook import models
 from gluonbook._mxnet import autograd, gluon, mx, nd
+from gluonbook.models.skipping import DenseLayer, Shortcut
 
 zoo = gluon.model_zoo.vision
 
@@ -73,6 +74,100 @@ def narrow(kind, num_layers):
     net = kind(num_layers, num_classes=4, width=0.1)
     net.initialize(mx.init.Xavier())
     return net
+
+
+def convolved(X, conv, kernel, stride=1, pad=0):
+    weight = conv.weight.data()
+    sizes = {"kernel": (kernel, kernel), "stride": (stride, stride), "pad": (pad, pad)}
+    return nd.Convolution(X, weight, no_bias=True, num_filter=len(weight), **sizes)
+
+
+def normalised(X, norm):
+    arrays = (array.data() for array in (norm.gamma, norm.beta, norm.running_mean, norm.running_var))
+    return nd.BatchNorm(X, *arrays, eps=1e-5, fix_gamma=False, use_global_stats=True)
+
+
+def block_with_projection(num_layers, X):
+    """The first block of a network's second stage, which halves the maps, with parameters that matter."""
+    blocks = [block for block in models.resnet(num_layers).features if isinstance(block, Shortcut)]
+    block = [block for block in blocks if block.projection is not None][num_layers == 50]
+    block.initialize()
+    block(X)
+    stir(block)
+    return block
+
+
+def test_a_block_of_two_convolutions_with_projection_is_what_the_operators_give():
+    X = nd.random.normal(shape=(2, 64, 7, 8))
+    block = block_with_projection(18, X)
+    conv1, bn1, _, conv2, bn2 = block.body
+    conv3, bn3 = block.projection
+    Y = nd.relu(normalised(convolved(X, conv1, 3, stride=2, pad=1), bn1))
+    Y = normalised(convolved(Y, conv2, 3, pad=1), bn2)
+    expected = nd.relu(Y + normalised(convolved(X, conv3, 1, stride=2), bn3)).asnumpy()
+    assert expected.shape == (2, 128, 4, 4)
+    assert 0.2 < (expected == 0).mean() < 0.8
+    np.testing.assert_allclose(block(X).asnumpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_bottleneck_with_projection_is_what_the_operators_give():
+    X = nd.random.normal(shape=(2, 256, 6, 5))
+    block = block_with_projection(50, X)
+    conv1, bn1, _, conv2, bn2, _, conv3, bn3 = block.body
+    conv4, bn4 = block.projection
+    Y = nd.relu(normalised(convolved(X, conv1, 1, stride=2), bn1))  # the stride is in the first one
+    Y = nd.relu(normalised(convolved(Y, conv2, 3, pad=1), bn2))
+    Y = normalised(convolved(Y, conv3, 1), bn3)
+    expected = nd.relu(Y + normalised(convolved(X, conv4, 1, stride=2), bn4)).asnumpy()
+    assert expected.shape == (2, 512, 3, 3)
+    assert 0.2 < (expected == 0).mean() < 0.8
+    np.testing.assert_allclose(block(X).asnumpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_shortcut_without_projection_adds_its_input_as_it_is():
+    block, X = Shortcut(gluon.nn.Conv2D(2, 1)), nd.array(np.arange(-9, 9).reshape(1, 2, 3, 3))
+    block.initialize(mx.init.Zero())
+    np.testing.assert_array_equal(block(X).asnumpy(), np.maximum(X.asnumpy(), 0))
+
+
+def test_a_dense_layer_puts_its_new_maps_after_those_that_came_in():
+    layer, X = DenseLayer(16), nd.random.normal(shape=(2, 5, 6, 7))
+    layer.initialize()
+    layer(X)
+    stir(layer)
+    bn1, _, conv1, bn2, _, conv2 = layer.body
+    new = convolved(nd.relu(normalised(X, bn1)), conv1, 1)
+    assert new.shape == (2, 4 * 16, 6, 7)  # the bottleneck
+    new = convolved(nd.relu(normalised(new, bn2)), conv2, 3, pad=1)
+    Y = layer(X)
+    assert Y.shape == (2, 5 + 16, 6, 7)
+    np.testing.assert_array_equal(Y[:, :5].asnumpy(), X.asnumpy())
+    assert np.abs(new.asnumpy()).max() > 0.1
+    np.testing.assert_allclose(Y[:, 5:].asnumpy(), new.asnumpy(), rtol=1e-4, atol=1e-4)
+
+
+def along(rows, kind):
+    """The shape of the last maps of each side that an operator of that kind gives, in the order of the network."""
+    return list({row.shape[1:]: row.shape for row in rows if row.kind == kind}.values())
+
+
+def test_the_maps_along_resnet_18():
+    rows = models.layer_table(models.resnet(18), (3, 224, 224))
+    sides = [row.shape[1:] for row in rows if len(row.shape) == 3 and row.kind != "global avg pooling"]
+    assert list(dict.fromkeys(sides)) == [(side, side) for side in (112, 56, 28, 14, 7)]
+    assert along(rows, "elemwise_add") == [(64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]
+    assert sum(row.kind == "Convolution" for row in rows) == 17 + 3  # of the 18 layers one is dense; 3 projections
+    assert 1.8e9 < sum(row.multiply_adds for row in rows) < 1.9e9  # the paper, table 1: 1.8 billion
+
+
+def test_the_maps_along_densenet_121():
+    rows = models.layer_table(models.densenet(121), (3, 224, 224))
+    sides = [row.shape[1:] for row in rows if len(row.shape) == 3 and row.kind != "global avg pooling"]
+    assert list(dict.fromkeys(sides)) == [(side, side) for side in (112, 56, 28, 14, 7)]
+    # 64 + 6·32, then half of it + 12·32, half + 24·32, half + 16·32
+    assert along(rows, "Concat") == [(256, 56, 56), (512, 28, 28), (1024, 14, 14), (1024, 7, 7)]
+    assert along(rows, "avg pooling") == [(128, 28, 28), (256, 14, 14), (512, 7, 7)]
+    assert sum(row.kind == "Convolution" for row in rows) == 120
 
 
 @pytest.mark.parametrize(("kind", "num_layers", "smallest"), [(models.resnet, 18, 1), (models.densenet, 121, 29)])

@@ -338,7 +338,7 @@ def test_the_losses_of_each_output_refuse_another_shape(loss, name, shape):
     [
         ([0, 3], r"labels\[1\] must be from 0 to 2, got 3"),
         ([-1, 0], r"labels\[0\] must be from 0 to 2, got -1"),
-        ([0], "labels must be as many as rows of logits, 2, at least 1; got 1"),
+        ([0], "labels must be as many as rows of scores, 2, at least 1; got 1"),
     ],
 )
 def test_the_multiclass_hinge_loss_refuses_labels_that_are_no_classes(labels, message):
@@ -350,5 +350,5 @@ def test_losses_of_no_examples_are_refused():
     for loss, name in ((sigmoid_cross_entropy, "targets"), (hinge, "signs")):
         with pytest.raises(ValueError, match=rf"^{name} must have the outputs' shape \(0, 3\), got \(0, 3\)$"):
             loss(np.zeros((0, 3)), np.zeros((0, 3)))
-    with pytest.raises(ValueError, match=r"^labels must be as many as rows of logits, 0, at least 1; got 0$"):
+    with pytest.raises(ValueError, match=r"^labels must be as many as rows of scores, 0, at least 1; got 0$"):
         multiclass_hinge(np.zeros((0, 3)), [])

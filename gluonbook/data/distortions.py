@@ -6,8 +6,8 @@ import numpy as np
 
 from gluonbook import _check
 from gluonbook._mxnet import nd
+from gluonbook.data.pictures import GREY
 
-GREY = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 ROUNDING = 1e-4  # what an earlier sampling may have added to a value of 1
 
 

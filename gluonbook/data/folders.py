@@ -2,16 +2,13 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
-from gluonbook import _check, _files
+from gluonbook import _check, _files, _memory
 from gluonbook.data.classification import LabelledPictures, Splits
 from gluonbook.data.pictures import read_picture, resize
-
-RESERVE = 0.9  # share of the free memory that is taken at most
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def image_folder(path: _files.PathLike, size: int, seed: int = 0, valid: float = 0.2, test: float = 0.2) -> Splits:
@@ -79,24 +76,12 @@ def check_memory(need: int, what: str) -> None:
     Raises:
         MemoryError: with both numbers.
     """
-    import psutil
-
-    free = psutil.virtual_memory().available
-    limit, used = _number(CGROUP / "memory.max"), _number(CGROUP / "memory.current")
-    if limit is not None and used is not None:
-        free = min(free, max(limit - used, 0))
-    if need > RESERVE * free:
+    free = _memory.free_bytes()
+    if need > free:
         raise MemoryError(
-            f"{what} need {need / 2**30:.2f} GiB of memory, and {RESERVE * free / 2**30:.2f} GiB can be taken: choose "
-            "a smaller size, or fewer pictures"
+            f"{what} need {need / 2**30:.2f} GiB of memory, and {free / 2**30:.2f} GiB can be taken: choose a smaller "
+            "size, or fewer pictures"
         )
-
-
-def _number(path: Path) -> Optional[int]:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
 
 
 def _find(folder: Path) -> dict[str, list[Path]]:

@@ -11,6 +11,7 @@ import numpy as np
 from gluonbook import _check, _files
 
 WHITE = (255, 255, 255)
+GREY = (0.299, 0.587, 0.114)  # shares of red, green and blue in a grey, ITU-R BT.601
 MAX_PIXELS = 100_000_000
 PHOTOGRAPH = "china"  # scikit-learn's sample, by danielbuechele, CC BY 2.0
 TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")

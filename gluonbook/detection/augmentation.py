@@ -8,12 +8,11 @@ from typing import Optional
 import numpy as np
 
 from gluonbook import _check
-from gluonbook.data.pictures import resize
+from gluonbook.data.pictures import GREY, resize
 from gluonbook.detection.boxes import area
 
 LEAST_LEFT = 0.3  # an object of which a crop shows less than this share is no longer labelled
 CROPPED = 0.3  # share of the pictures; in a short training more crops cost more than they teach
-GREY = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 
 
 def flip(picture: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,11 +133,26 @@ def augment(
     Returns:
         picture, of another size unless ``size`` is given, and the labels of what it still shows.
     """
+    picture, labels = reframe(picture, labels, rng)
+    picture = picture if size is None else resize(picture, size)
+    return change_colours(picture, rng), labels
+
+
+def reframe(picture: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Flip in half of the cases and crop in some: the part of ``augment`` that moves boxes.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        labels: (M, 5) float32.
+        rng: where the random numbers come from.
+
+    Returns:
+        picture, of another size where it was cropped, and the labels of what it still shows.
+    """
     if rng.random() < 0.5:
         picture, labels = flip(picture, labels)
     if rng.random() < CROPPED:
         window = random_window(labels, rng)
         if window is not None:
             picture, labels = crop(picture, labels, window)
-    picture = picture if size is None else resize(picture, size)
-    return change_colours(picture, rng), labels
+    return picture, labels

@@ -25,7 +25,8 @@ class LayerRow(NamedTuple):
         parameters: how many learnable numbers come in here that no row above has counted.
         multiply_adds: for one picture; biases, normalisations and activations are not counted.
         receptive_field: pixels of the input's side that one value of the output may see, the longer side where they
-            differ, the padding included; None: the whole picture, or what lies together is no longer told by the shape.
+            differ, the padding included; None: the whole picture, or it is not known: what lies together is no longer
+            told by the shape, as after a reshape, or the maps were resized to a size of their own (BilinearResize2D).
         jump: pixels of the input from one value to the next, below 1 where maps are enlarged; None as above.
     """
 
@@ -94,7 +95,7 @@ def layer_table(net: Any, shape: Any) -> list[LayerRow]:
         if seen:
             views[i] = _views(node["op"], attrs, _joined(seen), sizes[0], shapes[i, 0])
         row = (node["name"], _kind(node["op"], attrs), shapes[i, 0][1:], sum(map(prod, learnt.values())))
-        rows.append(LayerRow(*row, _multiply_adds(node["op"], sizes, shapes[i, 0]), *_measures(views.get(i))))
+        rows.append(LayerRow(*row, _multiply_adds(node["op"], attrs, sizes, shapes[i, 0]), *_measures(views.get(i))))
     return rows
 
 
@@ -171,10 +172,15 @@ def _kind(op: str, attrs: dict[str, Any]) -> str:
     return str(attrs.get("act_type", op)) if op in ("Activation", "LeakyReLU") else op
 
 
-def _multiply_adds(op: str, inputs: list[tuple[int, ...]], output: tuple[int, ...]) -> int:
+def _is_bilinear(op: str, attrs: dict[str, Any]) -> bool:
+    """Tell an enlargement that is a transposed convolution, one channel a group, of which MXNet chooses the sizes."""
+    return op == "UpSampling" and attrs["sample_type"] == "bilinear"
+
+
+def _multiply_adds(op: str, attrs: dict[str, Any], inputs: list[tuple[int, ...]], output: tuple[int, ...]) -> int:
     if op in ("Convolution", "FullyConnected"):  # weights (C', C / groups, k, k) or (units, D)
         return prod(output[1:]) * prod(inputs[1][1:])
-    if op == "Deconvolution":  # weight (C, C' / groups, k, k): each value of the input is spread
+    if op == "Deconvolution" or _is_bilinear(op, attrs):  # weight (C, C' / groups, k, k): each input value is spread
         return prod(inputs[0][1:]) * prod(inputs[1][1:])
     return 0
 
@@ -185,14 +191,22 @@ def _views(op: str, attrs: dict[str, Any], views: _Views, taken: tuple[int, ...]
         return None
     if op in SOFTMAX and attrs.get("axis", -1) != 1:
         return None
-    if op == "UpSampling" and attrs.get("sample_type") == "nearest":
-        scale = int(attrs["scale"])
-        return tuple(_enlarged(view, scale, lambda o: [o // scale]) for view in views)
+    if op == "UpSampling":
+        return _upsampled(views, attrs)
     if op in ("Convolution", "Pooling", "Deconvolution"):
         window = _transposed if op == "Deconvolution" else _window
         settings = [attrs.get(key) or (default,) * 2 for key, default in (("stride", 1), ("pad", 0), ("dilate", 1))]
         return tuple(window(view, *numbers) for view, *numbers in zip(views, attrs["kernel"], *settings))
     return views if taken[2:] == given[2:] else None
+
+
+def _upsampled(views: tuple[_View, ...], attrs: dict[str, Any]) -> _Views:
+    scale = int(attrs["scale"])
+    if _is_bilinear("UpSampling", attrs):
+        return tuple(_transposed(view, 2 * scale - scale % 2, scale, scale // 2, 1) for view in views)
+    if attrs.get("num_args", 1) > 1:  # maps of several sizes, each enlarged by a factor of its own
+        return None
+    return tuple(_enlarged(view, scale, lambda o: [o // scale]) for view in views)
 
 
 def _window(view: _View, kernel: int, stride: int, pad: int, dilate: int) -> _View:

@@ -40,7 +40,7 @@ def softmax_cross_entropy(logits: np.ndarray, labels: Any) -> tuple[float, np.nd
     >>> round(loss, 3), gradient[0, 3].round(3)
     (2.303, -0.9)
     """
-    labels = _labels(labels, logits)
+    labels = _labels(labels, "logits", logits)
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))  # (N, K)
@@ -120,7 +120,7 @@ def multiclass_hinge(scores: np.ndarray, labels: Any) -> tuple[float, np.ndarray
     >>> loss, gradient.tolist()
     (0.5, [[-1.0, 1.0, 0.0]])
     """
-    labels = _labels(labels, scores)
+    labels = _labels(labels, "scores", scores)
     rows = np.arange(len(labels))
     margins = scores - scores[rows, labels][:, None] + 1  # (N, K)
     margins[rows, labels] = 0
@@ -156,8 +156,8 @@ def _like(name: str, values: Any, outputs: np.ndarray) -> np.ndarray:
     return values
 
 
-def _labels(labels: Any, outputs: np.ndarray) -> np.ndarray:
+def _labels(labels: Any, name: str, outputs: np.ndarray) -> np.ndarray:
     labels = np.asarray(_check.indices("labels", labels, below=outputs.shape[1]))
     if len(labels) != len(outputs) or not len(labels):
-        raise ValueError(f"labels must be as many as rows of logits, {len(outputs)}, at least 1; got {len(labels)}")
+        raise ValueError(f"labels must be as many as rows of {name}, {len(outputs)}, at least 1; got {len(labels)}")
     return labels

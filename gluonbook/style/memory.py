@@ -1,19 +1,17 @@
 """How much memory a stage of a transfer needs, how much is free, and which tiles make it fit."""
 
-from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
+from gluonbook import _memory
 from gluonbook._mxnet import mx
 from gluonbook.style.features import Features
 
 WHOLE = 2.6  # peak over the sum of all outputs in the network, forward and backward: measured 2.1 to 2.4
 TILED = 4.5  # the same of a tile: measured 4.0, for up to four sizes of tiles keep their memory
 PICTURES = 34  # float32 pictures of the stage's size: L-BFGS remembers 20, the rest are content, tests and drafts
-RESERVE = 0.9  # share of the free memory that is taken at most
 SMALLEST_TILE = 2  # a tile's own side, in margins
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def estimate(features: Features, height: int, width: int, tile: Optional[int] = None) -> int:
@@ -67,14 +65,8 @@ def choose_tile(features: Features, height: int, width: int, free: int) -> Optio
 def free_bytes(device: Any) -> int:
     """Return the bytes that a transfer may take: a share of what is free on the device, within a container's limit."""
     if device.device_type == "gpu":
-        return int(RESERVE * mx.context.gpu_memory_info(device.device_id)[0])
-    import psutil
-
-    free = psutil.virtual_memory().available
-    limit, used = _number(CGROUP / "memory.max"), _number(CGROUP / "memory.current")
-    if limit is not None and used is not None:
-        free = min(free, max(limit - used, 0))
-    return int(RESERVE * free)
+        return int(_memory.RESERVE * mx.context.gpu_memory_info(device.device_id)[0])
+    return _memory.free_bytes()
 
 
 def gibibytes(count: int) -> str:
@@ -84,10 +76,3 @@ def gibibytes(count: int) -> str:
     '1.5 GiB'
     """
     return f"{count / 2**30:.1f} GiB"
-
-
-def _number(path: Path) -> Optional[int]:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
