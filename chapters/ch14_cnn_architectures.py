@@ -318,7 +318,7 @@ net = RECIPES["ResNet-18"][0]
 size = max(net.smallest, min(RECIPES["ResNet-18"][1], opt.largest))
 pictures = data.read_classes(opt.data, seed=opt.seed, size=size).valid.subset(slice(40))
 images, labels = data.scaled(pictures.images), pictures.labels
-pairs = [(i, j) for i, j in zip(range(0, 40, 2), range(1, 40, 2)) if labels[i] != labels[j]]
+pairs = [(i, j) for i, j in zip(range(0, len(labels), 2), range(1, len(labels), 2)) if labels[i] != labels[j]]
 X = nd.array(np.stack([np.concatenate([images[i], images[j]], axis=2) for i, j in pairs]), ctx=opt.device)
 logits = net(X).asnumpy()
 of_classes = models.class_maps(net, X)  # (N, K, H', W')
