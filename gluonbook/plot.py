@@ -218,10 +218,10 @@ def detections(pixels: Any, rows: Any, classes: Sequence[str], truth: Any, ax: A
 
 
 def detector_history(history: Sequence[Mapping[str, Any]], axes_pair: Any = None) -> Any:
-    """Draw a detector's training: its two losses, and mAP on the validation set, over epochs.
+    """Draw a detector's training: its losses, and mAP on the validation set, over epochs.
 
     Args:
-        history: dicts with ``cls``, ``box``, ``voc07`` and ``voc12``, one an epoch.
+        history: dicts with ``cls``, ``box``, ``voc07`` and ``voc12``, one an epoch; of a YOLO with ``objectness``, too.
         axes_pair: two Axes; None makes a figure.
 
     Returns:
@@ -229,13 +229,16 @@ def detector_history(history: Sequence[Mapping[str, Any]], axes_pair: Any = None
     """
     left, right = figure(1, 2, figsize=(9, 3.4))[1] if axes_pair is None else axes_pair
     epochs = [entry["epoch"] for entry in history]
-    for ax, names in ((left, {"cls": "classes", "box": "boxes"}), (right, {"voc07": "VOC 2007", "voc12": "VOC 2012"})):
+    losses, divided_by = {"cls": "classes", "box": "boxes"}, "a matched anchor"
+    if any("objectness" in entry for entry in history):
+        losses, divided_by = {**losses, "objectness": "objectness"}, "a picture"
+    for ax, names in ((left, losses), (right, {"voc07": "VOC 2007", "voc12": "VOC 2012"})):
         for color, (key, label) in zip(COLORS, names.items()):
             ax.plot(epochs, [entry[key] for entry in history], color=color, label=label, marker="o", markersize=3)
         ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.set_xlabel("epoch")
         ax.legend()
-    left.set(title="loss, a matched anchor", ylim=(0, None))
+    left.set(title=f"loss, {divided_by}", ylim=(0, None))
     right.set(title="mAP@0.5 on the validation set", ylim=(0, 1))
     return left, right
 

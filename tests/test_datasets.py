@@ -11,7 +11,6 @@ import pytest
 
 from gluonbook import data, detection, lyrics
 from gluonbook.data import drawn
-from gluonbook.detection import saved as detectors
 from gluonbook.detection import training as detector_training
 from gluonbook.lyrics import evaluation, saved, training
 
@@ -82,9 +81,7 @@ def test_the_detectors_map_is_the_recorded_one(detector, tmp_path, monkeypatch):
     """Measured again on the validation pictures, with the kernels that are kept, in float16: to a hundredth."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     _, val_set = data.embedded_detection(num_train=1)
-    device, size = training.devices.device("cpu"), detector.settings["size"]
-    net = detectors.build_net(detector, device)
-    found = detector_training.evaluate(net, val_set, size, net.anchors(size, size), device)
+    found = detector_training.evaluate(detection.make_detector(detector, "cpu").find, val_set)
     last = detector.history[-1]
     assert found.voc07 == pytest.approx(last["voc07"], abs=0.01)
     assert found.voc12 == pytest.approx(last["voc12"], abs=0.01)

@@ -12,6 +12,7 @@ from gluonbook.detection.darknet import (
     save_darknet_weights,
 )
 from gluonbook.detection.darknet_config import read_config, with_classes, with_size
+from gluonbook.detection.yolo import decode_maps
 from gluonbook.weights.darknet_weights import read_darknet_weights, write_darknet_weights
 
 FOLDER = _files.packaged("datasets") / "detection"
@@ -544,7 +545,8 @@ def test_yolov3_is_gluoncvs_with_its_weights_through_a_file(tmp_path):
     for output in theirs.yolo_outputs:
         output.prediction.register_forward_hook(lambda block, inputs, y: maps.append(y.asnumpy()))
     X = nd.array(random_pictures(1, 3, 64, 96))
-    theirs(X)
+    theirs.set_nms(nms_thresh=-1, post_nms=-1)
+    _, scores, boxes = (part[0].asnumpy() for part in theirs(X))
 
     write_darknet_weights(tmp_path / "net.weights", darknet_order(theirs))
     ours = Darknet(read_config(FOLDER / "yolov3.cfg"))
@@ -559,3 +561,12 @@ def test_yolov3_is_gluoncvs_with_its_weights_through_a_file(tmp_path):
     for head, output in zip(ours.heads, theirs.yolo_outputs):
         np.testing.assert_array_equal(head.anchors, output.anchors.data().asnumpy().reshape(-1, 2))
         assert head.stride == output._stride
+    start, rows = 0, decode_maps(results, ours.heads)[0]  # (A, 85)
+    for y in results:  # theirs are class by class at each scale, in pixels
+        A = 3 * y.shape[2] * y.shape[3]
+        here, there = rows[start // 80 : start // 80 + A], slice(start, start + 80 * A)
+        by_class = scores[there].reshape(80, A).T
+        np.testing.assert_allclose(here[:, 4:5] * here[:, 5:], by_class, atol=1e-4)
+        np.testing.assert_allclose(here[:, :4] * (96, 64, 96, 64), boxes[there][:A], rtol=1e-4, atol=1e-2)
+        start += 80 * A
+    assert start == 80 * len(rows) == len(boxes)

@@ -14,8 +14,9 @@ from hypothesis.extra import numpy as hnp
 from gluonbook import _files
 from gluonbook._mxnet import gluon, mx, nd
 from gluonbook.detection import TrainedDetector, load_detector, make_detector, save_detector, tiny_ssd
+from gluonbook.detection.families import networks
 from gluonbook.detection.saved import build_net, embedded_detector
-from gluonbook.detection.ssd import NETWORKS, mobilenet_ssd
+from gluonbook.detection.ssd import mobilenet_ssd
 
 CLASSES = ("balloon", "鱼")
 SETTINGS = {"network": "tiny", "size": 64, "lr": 0.0015}
@@ -221,7 +222,7 @@ def test_settings_that_a_detector_needs_are_missed(folder, tmp_path, setting):
 
 def test_a_network_of_another_version_is_refused(folder, tmp_path):
     copy = copy_with(folder, tmp_path / "copy", lambda description: description["settings"].update(network="vgg"))
-    told = rf"^{copy} holds a network 'vgg' that this version does not know: {', '.join(NETWORKS)}$"
+    told = rf"^{copy} holds a network 'vgg' that this version does not know: {', '.join(networks())}$"
     with pytest.raises(ValueError, match=told):
         load_detector(copy)
 

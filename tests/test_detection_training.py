@@ -19,14 +19,25 @@ from gluonbook import training as shared
 from gluonbook._mxnet import gluon, mx, nd
 from gluonbook.data import make_set
 from gluonbook.data.detection import DetectionSet
-from gluonbook.detection import TrainedDetector, load_detector, make_detector, save_detector, ssd, train
+from gluonbook.detection import (
+    TrainedDetector,
+    batches,
+    families,
+    inference,
+    load_detector,
+    make_detector,
+    save_detector,
+    ssd,
+    train,
+)
 from gluonbook.detection import training as module
 from gluonbook.detection.augmentation import augment
+from gluonbook.detection.batches import epoch_batches, pad_labels
 from gluonbook.detection.boxes import iou
 from gluonbook.detection.inference import resize, standardise
 from gluonbook.detection.saved import build_net
 from gluonbook.detection.ssd import NETWORKS, SSD
-from gluonbook.detection.training import epoch_batches, evaluate, pad_labels
+from gluonbook.detection.training import evaluate
 from gluonbook.training import NonFiniteLoss, load_checkpoint
 
 SIZE = 64
@@ -183,8 +194,8 @@ def test_history_has_an_entry_an_epoch(model):
 
 
 def test_the_last_map_is_that_of_the_returned_weights(learnt):
-    net = build_net(learnt, mx.cpu())
-    found = evaluate(net, drawn(range(6)), SIZE, net.anchors(SIZE, SIZE), mx.cpu(), batch_size=2)
+    find = inference.ssd_finder(build_net(learnt, mx.cpu()), SIZE, mx.cpu())
+    found = evaluate(find, drawn(range(6)), batch_size=2)
     last = learnt.history[-1]
     assert (found.voc07, found.voc12, found.by_class) == (last["voc07"], last["voc12"], last["by_class"])
 
@@ -322,7 +333,7 @@ def test_ctrl_c_leaves_the_model_of_the_last_whole_epoch(tmp_path, ctrl_c, model
 
 
 def test_ctrl_c_while_the_map_is_measured_belongs_to_that_epoch(tmp_path, monkeypatch, ctrl_c, model):
-    find, calls = module.find_boxes, []
+    find, calls = inference.find_boxes, []
 
     def pressing(*args):
         calls.append(1)
@@ -331,7 +342,7 @@ def test_ctrl_c_while_the_map_is_measured_belongs_to_that_epoch(tmp_path, monkey
         return find(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "find_boxes", pressing)
+        patched.setattr(inference, "find_boxes", pressing)
         with pytest.raises(KeyboardInterrupt):
             train(TRAIN, VAL, tmp_path, **SMALL)
     assert len(calls) == 3  # it did not go on measuring
@@ -438,7 +449,7 @@ def recipe(**changes):
 def test_a_batch_divided_among_two_devices_has_the_losses_and_gradients_of_one(num_objects, batch_size):
     """All pictures are one, so batch norm sees the same means on each device as on one."""
     pictures = drawn([3] * batch_size, num_objects)
-    batch = module.Batch(standardise([pictures.picture(0)] * batch_size), pad_labels(pictures.labels))
+    batch = batches.Batch(standardise([pictures.picture(0)] * batch_size), pad_labels(pictures.labels))
     losses, gradients = [], []
     for chosen in ([mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]):
         run = module._Run(CLASSES, recipe(), chosen, "data")
@@ -529,29 +540,28 @@ def test_difficult_objects_are_not_learnt():
     assert [int((labels[:, 0] >= 0).sum()) for labels in batch.labels] == [[0, 1, 1][i] for i in order]
 
 
-def test_difficult_objects_are_not_counted(monkeypatch):
+def test_difficult_objects_are_not_counted():
     """A detector that finds all but one is perfect where that one is difficult."""
     labels = VAL.labels
     found = [np.concatenate([rows[:, :1], np.full((len(rows), 1), 0.9), rows[:, 1:]], 1) for rows in labels]
     assert len(found[1]) == 2
     found[1] = found[1][:1]
-    monkeypatch.setattr(module, "find_boxes", lambda net, pictures, anchors, device: [found.pop(0) for _ in pictures])
     flags = [np.zeros(len(rows), bool) for rows in labels]
     flags[1][1] = True
-    again = list(found)
     hard = DetectionSet(VAL.classes, VAL.sources, VAL.labels, tuple(flags))
-    assert evaluate(None, hard, SIZE, None, None, batch_size=2).voc12 == 1
-    found[:] = again
-    assert evaluate(None, VAL, SIZE, None, None, batch_size=2).voc12 < 1
+    for data, perfect in ((hard, True), (VAL, False)):
+        coming = iter(found)
+        measured = evaluate(lambda pictures, coming=coming: [next(coming) for _ in pictures], data, batch_size=2)
+        assert (measured.voc12 == 1) == perfect
 
 
 def test_evaluation_shows_each_picture_once_squeezed_to_the_networks_size(monkeypatch):
     shown, checks = [], []
     monkeypatch.setattr(
-        module, "find_boxes", lambda net, pictures, *_: shown.append(pictures) or [np.zeros((0, 6))] * len(pictures)
+        inference, "find_boxes", lambda net, pictures, *_: shown.append(pictures) or [np.zeros((0, 6))] * len(pictures)
     )
-    data = drawn(range(5))
-    assert evaluate(None, data, 32, None, None, batch_size=2, check=lambda: checks.append(1)).voc07 == 0
+    data, find = drawn(range(5)), inference.ssd_finder(little_ssd(2), 32, mx.cpu())
+    assert evaluate(find, data, batch_size=2, check=lambda: checks.append(1)).voc07 == 0
     assert [len(pictures) for pictures in shown] == [2, 2, 1]
     assert len(checks) == 3
     for i, picture in enumerate(picture for pictures in shown for picture in pictures):
@@ -563,13 +573,14 @@ def test_a_batch_teaches_the_hardest_negatives_so_many_a_matched_anchor(ratio, n
     data = drawn([0, 1], num_objects)
     run = module._Run(CLASSES, recipe(negative_ratio=ratio), [mx.cpu(0)], "data")
     cls_preds, _ = run.net(nd.array(standardise([data.picture(i) for i in range(2)])))
-    targets = run._targets(pad_labels(data.labels), cls_preds)
+    anchors = run.net.anchors(SIZE, SIZE)
+    targets = families.ssd_targets(anchors, pad_labels(data.labels), cls_preds, run.recipe["negative_ratio"])
     for n, kinds in enumerate(targets.cls_targets):
         matched = int((kinds > 0).sum())
         assert (matched > 0) == (num_objects > 0)
         wanted = max(int(ratio * matched), 8)
         background = nd.softmax(cls_preds)[n].asnumpy()[:, 0]  # (A,)
-        overlaps = np.column_stack([np.zeros(len(kinds)), iou(run.anchors, data.labels[n][:, 1:])])  # (A, 1 + M)
+        overlaps = np.column_stack([np.zeros(len(kinds)), iou(anchors, data.labels[n][:, 1:])])  # (A, 1 + M)
         free = np.flatnonzero((overlaps.max(axis=1) < 0.5) & (kinds <= 0))
         hardest = free[np.argsort(background[free], kind="stable")[:wanted]]
         assert sorted(hardest) == np.flatnonzero(kinds == 0).tolist()

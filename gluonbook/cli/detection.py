@@ -15,8 +15,11 @@ from gluonbook.cli._shared import Flags, flags, take_saved, tell_stopped
 from gluonbook.data import detection as sets
 from gluonbook.data.pictures import find_pictures, read_picture
 from gluonbook.detection import drawing, inference, saved, training
+from gluonbook.detection.video import check_out
 
 SOME_FAILED = 1
+YOLO = "yolo"  # a network in Darknet's files
+FILE = click.Path(exists=True, dir_okay=False)
 MOST_TOLD = 5  # scores of a class
 WRITABLE = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -27,13 +30,17 @@ READ_FLAGS: Flags = {
 }
 TRAIN_FLAGS: Flags = {
     "out": ("--out", click.Path(file_okay=False), "Folder for the model, its checkpoints, plot and samples."),
-    "network": ("--network", click.Choice(["tiny", "mobilenet"]), "TinySSD of the notes, or SSD on MobileNet 0.5."),
-    "size": ("--size", int, "Pixels of the square that pictures are squeezed to."),
+    "network": (
+        "--network",
+        click.Choice(["tiny", "mobilenet", "yolo"]),
+        "TinySSD of the notes, SSD on MobileNet 0.5, or a small YOLOv3.",
+    ),
+    "size": ("--size", int, "Pixels of the square that pictures are squeezed to, or letterboxed to by yolo."),
     "num_epochs": ("--epochs", int, "Passes over the pictures."),
     "batch_size": ("--batch-size", int, "Pictures of a batch."),
     "lr": ("--lr", float, "Highest learning rate."),
     "wd": ("--wd", float, "Weight decay."),
-    "negative_ratio": ("--negatives", float, "Background anchors a matched one, the hardest."),
+    "negative_ratio": ("--negatives", float, "Background anchors a matched one, the hardest; not of yolo."),
     "seed": ("--seed", int, "Makes the same numbers again."),
     "device": ("--device", str, "auto, cpu, gpu(0), or several: gpu(0),gpu(1)."),
     "resume": ("--resume", None, "Go on from the checkpoint in --out, with its settings."),
@@ -41,23 +48,31 @@ TRAIN_FLAGS: Flags = {
 
 
 @click.command("detect")
-@click.argument("places", metavar="PICTURE...", nargs=-1, required=True)
-@click.option("--model", "folder", type=click.Path(), help="Folder of a detector; the embedded one if not given.")
+@click.argument("places", metavar="[PICTURE...]", nargs=-1)
+@click.option("--video", type=FILE, help="Go through a video instead of pictures.")
+@click.option("--model", "folder", type=click.Path(), help="A detector's folder, or yolo; the embedded one if none.")
+@click.option("--cfg", type=FILE, help="Of --model yolo: Darknet's configuration.")
+@click.option("--weights", type=FILE, help="Of --model yolo: Darknet's weights.")
+@click.option("--names", type=FILE, help="Of --model yolo: its classes, one a line; COCO's if not given.")
 @click.option("--pretrained", metavar="NAME", help="A detector of gluoncv's zoo: ssd_512_mobilenet1.0_voc, …")
 @click.option("--threshold", default=0.5, show_default=True, help="Smallest score that counts, from 0 to 1.")
-@click.option("-o", "--out", type=click.Path(), help="Picture to write, or folder for several: the boxes drawn in.")
+@click.option("-o", "--out", type=click.Path(), help="Picture, video or, for several, folder to write: boxes drawn in.")
 @click.option("--json", "as_json", is_flag=True, help="Print the boxes as JSON, in pixels.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, gpu(0).")
 def detect(
     places: tuple[str, ...],
+    video: Optional[str],
     folder: Optional[str],
+    cfg: Optional[str],
+    weights: Optional[str],
+    names: Optional[str],
     pretrained: Optional[str],
     threshold: float,
     out: Optional[str],
     as_json: bool,
     device: str,
 ) -> int:
-    """Find objects in PICTUREs: files, folders or globs.
+    """Find objects in PICTUREs: files, folders or globs; or in a video.
 
     A picture that cannot be read is told and the others go on; the status is then 1.
     """
@@ -65,13 +80,26 @@ def detect(
 
     if folder and pretrained:
         raise click.UsageError("give --model or --pretrained, not both")
+    if not places and not video:
+        raise click.UsageError("Missing argument 'PICTURE...' (or --video FILE)")
+    if places and video:
+        raise click.UsageError("give PICTUREs or --video, not both")
+    _check_darknet(folder, {"--cfg": cfg, "--weights": weights, "--names": names})
     if out is None and not as_json:
-        raise click.UsageError("say where the drawn pictures go (-o), or --json for numbers")
+        what = "video goes" if video else "pictures go"
+        raise click.UsageError(f"say where the drawn {what} (-o), or --json for numbers")
     if not 0 <= threshold <= 1:
         raise click.UsageError(f"--threshold must be from 0 to 1, got {threshold}")
+    if video:
+        from gluonbook.cli.video import find_in_video
+
+        check_out(video, out)
+        detector = _detector(folder, pretrained, device, cfg, weights, names)
+        find_in_video(video, out, detector, threshold, _as_plain if as_json else None)
+        return 0
     paths = find_pictures(places)
     targets = _targets(paths, out)
-    detector = _detector(folder, pretrained, device)
+    detector = _detector(folder, pretrained, device, cfg, weights, names)
     results, found_in_all = [], 0
     for path in tqdm(paths, disable=None if len(paths) > 1 else True, unit="picture", dynamic_ncols=True):
         result: dict[str, Any] = {"picture": str(path)}
@@ -102,7 +130,22 @@ def detect(
     return SOME_FAILED if failed else 0
 
 
-def _detector(folder: Optional[str], pretrained: Optional[str], device: str) -> inference.Detector:
+def _check_darknet(folder: Optional[str], files: dict[str, Optional[str]]) -> None:
+    """Refuse Darknet's files without --model yolo, and that without them."""
+    given = [flag for flag, file in files.items() if file is not None]
+    if folder == YOLO and not {"--cfg", "--weights"} <= set(given):
+        raise click.UsageError(f"--model {YOLO} needs --cfg FILE and --weights FILE; a folder of that name is ./{YOLO}")
+    if folder != YOLO and given:
+        raise click.UsageError(f"{given[0]} goes with --model {YOLO} only")
+
+
+def _detector(
+    folder: Optional[str], pretrained: Optional[str], device: str, cfg: Any, weights: Any, names: Any
+) -> inference.Detector:
+    if folder == YOLO:
+        from gluonbook.detection.darknet_files import darknet_detector
+
+        return darknet_detector(cfg, weights, names, device)
     if pretrained:
         from gluonbook.detection.zoo import pretrained_detector
 

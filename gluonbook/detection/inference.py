@@ -64,8 +64,14 @@ def find_boxes(net: Any, pictures: Sequence[np.ndarray], anchors: np.ndarray, de
     return [found[: min(int((found[:, 0] >= 0).sum()), MOST_FOUND)] for found in rows]
 
 
+def ssd_finder(net: Any, size: int, device: Any) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
+    """Return an SSD as a function of pictures of any size, which are squeezed to a square of ``size`` pixels."""
+    anchors = net.anchors(size, size)
+    return lambda pictures: find_boxes(net, [resize(picture, size) for picture in pictures], anchors, device)
+
+
 def make_detector(model: TrainedDetector, device: Any = "auto", batch_size: int = 8) -> Detector:
-    """Return a trained SSD as a detector.
+    """Return a trained detector, ready.
 
     Args:
         model: as ``load_detector`` returns it.
@@ -75,16 +81,17 @@ def make_detector(model: TrainedDetector, device: Any = "auto", batch_size: int 
     Returns:
         Detector.
     """
+    from gluonbook.detection.families import family
+
     device = devices.device(device)
     batch_size = _check.integer("batch_size", batch_size, at_least=1)
-    net, size = build_net(model, device), model.settings["size"]
-    anchors = net.anchors(size, size)
+    settings = model.settings
+    find_few = family(settings["network"]).find(build_net(model, device), settings["size"], device)
 
     def find(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
         found = []
         for start in range(0, len(pictures), batch_size):
-            squeezed = [resize(picture, size) for picture in pictures[start : start + batch_size]]
-            found += find_boxes(net, squeezed, anchors, device)
+            found += find_few(pictures[start : start + batch_size])
         return found
 
     return Detector(model.classes, find)

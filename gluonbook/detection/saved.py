@@ -17,9 +17,11 @@ class TrainedDetector:
     Attributes:
         weights: float32 arrays by the names that the network's ``save_parameters`` gives them.
         classes: K names.
-        settings: the arguments of ``train`` that made it; ``network`` and ``size`` are always there.
-        history: one dict an epoch: ``epoch``, ``cls`` and ``box`` loss, ``voc07`` and ``voc12`` mAP on the validation
-            set, ``by_class``, ``lr`` (the epoch's first), ``seconds``.
+        settings: the arguments of ``train`` that made it; ``network`` and ``size`` are always there, and ``anchors`` of
+            a YOLO, [[width, height], …] in pixels.
+        history: one dict an epoch: ``epoch``, ``loss`` and its parts ``cls`` and ``box``, of a YOLO ``objectness``,
+            too; ``voc07`` and ``voc12`` mAP on the validation set, ``by_class``, ``lr`` (the epoch's first),
+            ``seconds``.
     """
 
     weights: dict[str, np.ndarray]
@@ -56,11 +58,14 @@ def load_detector(folder: _files.PathLike) -> TrainedDetector:
     needed = ("history", "classes")
     weights, description = _models.read(folder, needed, ("network", "size"), maker="gluonbook detect-train DATA")
     settings = description["settings"]
-    from gluonbook.detection.ssd import NETWORKS
+    from gluonbook.detection.families import family, networks
 
-    if settings["network"] not in NETWORKS:
-        known = ", ".join(NETWORKS)
+    if settings["network"] not in networks():
+        known = ", ".join(networks())
         raise ValueError(f"{folder} holds a network {settings['network']!r} that this version does not know: {known}")
+    lacking = [name for name in family(settings["network"]).fitted if name not in settings]
+    if lacking:
+        raise ValueError(f"{folder} does not hold a whole detector: its settings lack {', '.join(lacking)}")
     return TrainedDetector(weights, tuple(description["classes"]), settings, description["history"])
 
 
@@ -70,9 +75,9 @@ def build_net(model: TrainedDetector, device: Any) -> Any:
     Raises:
         ValueError: the weights are not this network's; the message names one.
     """
-    from gluonbook.detection.ssd import NETWORKS
+    from gluonbook.detection.families import family
 
-    net = NETWORKS[model.settings["network"]](len(model.classes))
+    net = family(model.settings["network"]).build(len(model.classes), model.settings)
     params = net._collect_params_with_prefix()
     told = f"the weights are not those of the network {model.settings['network']!r} for {len(model.classes)} classes"
     if set(params) != set(model.weights):

@@ -1,23 +1,20 @@
-"""Training of an SSD: augmented batches, targets with hard negatives, mAP each epoch, checkpoints, resume."""
+"""Training of a detector: augmented batches, losses of its family, mAP each epoch, checkpoints, resume."""
 
+import inspect
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
 from gluonbook import _check, _files, _models, devices, runs, training
-from gluonbook._mxnet import autograd, gluon, mx, nd
+from gluonbook._mxnet import autograd, gluon, nd
 from gluonbook.data.detection import DetectionSet, fingerprint
-from gluonbook.detection.augmentation import augment
-from gluonbook.detection.inference import find_boxes, resize, standardise
+from gluonbook.detection.batches import Batch, epoch_batches
 from gluonbook.detection.metrics import MeanAP, mean_ap
 from gluonbook.detection.saved import TrainedDetector, save_detector
-from gluonbook.detection.targets import PADDING, Targets, multibox_target
 
-MIN_NEGATIVES = 8  # background anchors that a picture without objects teaches
 WARM_UP = 100  # steps over which the learning rate rises to its first value
 # What changes the numbers of a run: a resumed one takes these from its checkpoint.
 RECIPE = ("network", "size", "num_epochs", "batch_size", "lr", "wd", "negative_ratio", "seed")
@@ -40,24 +37,26 @@ def train(
     resume: bool = False,
     progress: bool = False,
 ) -> TrainedDetector:
-    """Train an SSD on pictures with labelled boxes.
+    """Train an SSD or a YOLO on pictures with labelled boxes.
 
-    Smooth L1 and softmax over matched anchors and the hardest negatives, Adam with a warm-up and half a cosine, flips,
-    crops and colours; each epoch ends with mAP on the validation set. An epoch draws its random numbers from the seed
-    and its own number, so a run that was stopped and resumed gives the numbers of one that was not.
+    SSD: smooth L1 and softmax over matched anchors and the hardest negatives. YOLO: ``yolo_loss``; its anchors are
+    clusters of the training set's boxes (``fit_anchors``). Both: Adam with a warm-up and half a cosine, flips, crops
+    and colours; each epoch ends with mAP on the validation set. An epoch draws its random numbers from the seed and its
+    own number, so a run that was stopped and resumed gives the numbers of one that was not.
 
     Args:
         train_set: what to learn; a picture without objects teaches background.
         val_set: what to measure on, of the same classes; at least one picture.
         out: folder for checkpoints and the model; None writes nothing. A folder that holds another training is refused,
             and one that holds this very training, done, is not trained again.
-        network: ``"tiny"`` (the notes' TinySSD) or ``"mobilenet"``.
-        size: pixels of the square that pictures are squeezed to, at least 64.
+        network: ``"tiny"`` (the notes' TinySSD), ``"mobilenet"``, or ``"yolo"`` (YOLOv3's heads on six convolutions).
+        size: pixels of the square that pictures are squeezed to, or letterboxed to by ``"yolo"``: of that a multiple of
+            32; at least 64.
         num_epochs: at least 1; more than before may be given to a resumed run.
         batch_size: N, at least 1; an incomplete last batch is left out, other pictures in each epoch.
         lr: the highest learning rate, above 0.
         wd: weight decay, at least 0.
-        negative_ratio: background anchors a matched one, above 0.
+        negative_ratio: background anchors a matched one, above 0; a YOLO learns from all, and takes no other value.
         seed: at least 0.
         device: as ``gluonbook.device`` takes it, or several, ``"gpu(0),gpu(1)"``: each batch is divided among them.
         resume: go on from the checkpoint in ``out``.
@@ -82,9 +81,10 @@ def train(
     if largest < len(chosen):
         raise ValueError(f"each device needs a picture of a batch, got {len(chosen)} devices and batches of {largest}")
     data = f"{fingerprint(train_set)}-{fingerprint(val_set)}"
-    run = _Run(train_set.classes, recipe, chosen, data)
     if resume or (out is not None and runs.is_finished(Path(out), _models.DESCRIPTION, recipe, data)):
-        run.restore(out)
+        run = _resumed(out, train_set.classes, recipe, chosen, data)
+    else:
+        run = _Run(train_set.classes, recipe, chosen, data, _family(recipe).fit(train_set, recipe))
 
     num_batches = max(len(train_set) // batch_size, 1)
     with (
@@ -94,7 +94,8 @@ def train(
     ):
 
         def advance(losses: Sequence[float]) -> None:
-            bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in zip(("cls", "box"), losses)), False)
+            told = " ".join(f"{name} {value:.3f}" for name, value in zip(run.family.losses, losses))
+            bar.set_postfix_str(told, False)
             bar.update()
             check()
 
@@ -107,70 +108,25 @@ def train(
     return run.model()
 
 
-class Batch(NamedTuple):
-    """N pictures as the network takes them, (N, 3, H, W) float32, and their labels, (N, M, 5), padded with −1."""
-
-    X: np.ndarray
-    labels: np.ndarray
-
-
-def epoch_batches(data: DetectionSet, size: int, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """Yield an epoch's batches, each prepared while the one before it is in use.
-
-    Args:
-        data: the training set; difficult objects are left out.
-        size: pixels of a side.
-        batch_size: N; of fewer pictures, all are one batch.
-        seed, epoch: each picture's random numbers come from these and its own number.
-
-    Yields:
-        Batch.
-    """
-    order = np.random.default_rng([seed, epoch]).permutation(len(data))
-    count = max(len(data) // batch_size, 1)
-
-    def prepare(number: int) -> Batch:
-        chosen = order[number * batch_size : (number + 1) * batch_size]
-        pairs = [_training_pair(data, int(i), size, np.random.default_rng([seed, epoch, int(i)])) for i in chosen]
-        return Batch(standardise([picture for picture, _ in pairs]), pad_labels([labels for _, labels in pairs]))
-
-    with ThreadPoolExecutor(1) as worker:
-        coming = worker.submit(prepare, 0)
-        for number in range(count):
-            batch = coming.result()
-            if number + 1 < count:
-                coming = worker.submit(prepare, number + 1)
-            yield batch
-
-
-def _training_pair(data: DetectionSet, i: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    return augment(data.picture(i), data.labels[i][~data.difficult[i]], rng, size)
-
-
-def pad_labels(labels: Sequence[np.ndarray]) -> np.ndarray:
-    """Return labels (N, M, 5) of N pictures; those with fewer than M objects end in rows of −1.
-
-    >>> pad_labels([np.array([[0, 0, 0, 1, 1.0]]), np.zeros((0, 5))])[:, :, 0].tolist()
-    [[0.0], [-1.0]]
-    """
-    padded = np.full((len(labels), max(map(len, labels)), 5), PADDING, np.float32)
-    for row, objects in zip(padded, labels):
-        row[: len(objects)] = objects
-    return padded
-
-
 class _Run:
-    """A training as it stands: network, trainer, history."""
+    """A training as it stands: network, trainer, history; fitted is what the network takes from the training set."""
 
-    def __init__(self, classes: Sequence[str], recipe: dict[str, Any], chosen: list[Any], data: str) -> None:
-        from gluonbook.detection.ssd import NETWORKS
-
+    def __init__(
+        self,
+        classes: Sequence[str],
+        recipe: dict[str, Any],
+        chosen: list[Any],
+        data: str,
+        fitted: Optional[dict[str, Any]] = None,
+    ) -> None:
         self.classes, self.recipe, self.devices, self.data = tuple(classes), recipe, chosen, data
+        self.fitted = fitted or {}
         self.history: list[dict[str, Any]] = []
-        self.net = NETWORKS[recipe["network"]](len(classes))
-        self.anchors = self.net.anchors(recipe["size"], recipe["size"])
+        self.family = _family(recipe)
+        self.net = self.family.build(len(classes), self.settings)
+        self.losses = self.family.learn(self.net, recipe)
         runs.seed_epoch(recipe["seed"], 0)
-        self.net.initialize(mx.init.Xavier(), ctx=chosen)
+        self.family.initialise(self.net, chosen)
         self.net(nd.zeros((1, 3, recipe["size"], recipe["size"]), ctx=chosen[0]))  # gives every array its shape
         self.net.hybridize(static_alloc=True)
         self.params = self.net._collect_params_with_prefix()
@@ -182,6 +138,10 @@ class _Run:
     @property
     def epoch(self) -> int:
         return len(self.history)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**self.recipe, **self.fitted}
 
     def train_epoch(
         self,
@@ -195,18 +155,20 @@ class _Run:
         steps = max(len(train_set) // recipe["batch_size"], 1)
         first_lr = self._learning_rate(self.epoch * steps, steps)
         guard = training.LossGuard(self.epoch + 1, first_lr, self.history[-1]["loss"] if self.history else None)
-        parts: list[np.ndarray] = []  # (2,) each: cls and box loss
-        batches = epoch_batches(train_set, recipe["size"], recipe["batch_size"], recipe["seed"], self.epoch + 1)
+        parts: list[np.ndarray] = []  # the losses of each batch
+        shape = recipe["size"], recipe["batch_size"]
+        batches = epoch_batches(train_set, *shape, recipe["seed"], self.epoch + 1, recipe["network"])
         for number, batch in enumerate(batches):
             self.trainer.set_learning_rate(self._learning_rate(self.epoch * steps + number, steps))
-            losses = self._step(batch)
-            guard.add(losses.sum())
-            parts.append(losses.asnumpy())
+            step = self._step(batch)
+            guard.add(step.sum())
+            parts.append(step.asnumpy())
             advance(np.mean(parts, axis=0))
         loss = guard.mean()
-        cls_loss, box_loss = np.mean(parts, axis=0).tolist()
-        found = evaluate(self.net, val_set, recipe["size"], self.anchors, self.devices[0], recipe["batch_size"], check)
-        entry = {"epoch": self.epoch + 1, "loss": loss, "cls": cls_loss, "box": box_loss, "lr": first_lr}
+        find = self.family.find(self.net, recipe["size"], self.devices[0])
+        found = evaluate(find, val_set, recipe["batch_size"], check)
+        losses = dict(zip(self.family.losses, np.mean(parts, axis=0).tolist()))
+        entry = {"epoch": self.epoch + 1, "loss": loss, **losses, "lr": first_lr}
         entry.update(voc07=found.voc07, voc12=found.voc12, by_class=found.by_class)
         entry["seconds"] = round(time.perf_counter() - start, 3)
         self.history.append(entry)
@@ -218,31 +180,18 @@ class _Run:
         )
 
     def _step(self, batch: Batch) -> Any:
-        """Update the weights by one batch, divided among the devices; return its losses, (2,)."""
-        from gluonbook.detection.ssd import ssd_loss
-
+        """Update the weights by one batch, divided among the devices; return its losses, (number of losses,)."""
         shares = [
             (X, labels) for X, labels in zip(*(np.array_split(part, len(self.devices)) for part in batch)) if len(X)
         ]
         with autograd.record():
             predictions = [self.net(nd.array(X, ctx=device)) for (X, _), device in zip(shares, self.devices)]
-        targets = [self._targets(labels, cls_preds) for (_, labels), (cls_preds, _) in zip(shares, predictions)]
-        num_matched = sum(int((target.cls_targets > 0).sum()) for target in targets)
+        losses = self.losses(predictions, [labels for _, labels in shares])
         with autograd.record():
-            losses = [ssd_loss(cls, box, target, num_matched) for (cls, box), target in zip(predictions, targets)]
-            totals = [loss.cls + loss.box for loss in losses]
+            totals = [nd.add_n(*loss) for loss in losses]
         autograd.backward(totals)
         self.trainer.step(1)
         return sum(nd.concat(*loss, dim=0).as_in_context(self.devices[0]) for loss in losses)
-
-    def _targets(self, labels: np.ndarray, cls_preds: Any) -> Targets:
-        return multibox_target(
-            self.anchors,
-            labels,
-            cls_preds.transpose((0, 2, 1)),  # (N, K + 1, A)
-            negative_mining_ratio=self.recipe["negative_ratio"],
-            minimum_negative_samples=MIN_NEGATIVES,
-        )
 
     def _snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Copy what a checkpoint holds, at the end of an epoch: Ctrl-C comes in the middle of the next."""
@@ -257,15 +206,11 @@ class _Run:
         arrays, info = self.snapshot
         if folder is None or not info["epoch"]:
             return
-        about = {"recipe": self.recipe, "classes": list(self.classes), "data": self.data}
+        about = {"recipe": self.recipe, "fitted": self.fitted, "classes": list(self.classes), "data": self.data}
         training.save_checkpoint(folder, arrays, {**info, **about})
         save_detector(folder, self.model())
 
-    def restore(self, folder: Any) -> None:
-        arrays, info = training.load_checkpoint(folder)
-        if not {"recipe", "data", "history", "optimizer", "classes"} <= set(info):
-            raise ValueError(f"{Path(folder) / training.CHECKPOINT} is not a checkpoint of a detector")
-        runs.check_resumable(folder, info, self.recipe, self.data, "data set")
+    def restore(self, arrays: dict[str, Any], info: dict[str, Any]) -> None:
         for name, param in self.params.items():
             param.set_data(arrays[f"weight:{name}"])
         self.history = info["history"]
@@ -277,27 +222,37 @@ class _Run:
         """Return the detector as of the last whole epoch."""
         arrays, info = self.snapshot
         weights = runs.weights_of(arrays, "weight", list(self.params))
-        return TrainedDetector(weights, self.classes, self.recipe, info["history"])
+        return TrainedDetector(weights, self.classes, self.settings, info["history"])
+
+
+def _resumed(folder: Any, classes: Sequence[str], recipe: dict[str, Any], chosen: list[Any], data: str) -> _Run:
+    """Return the training that a folder's checkpoint holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is of another training, or of something else.
+    """
+    arrays, info = training.load_checkpoint(folder)
+    if not {"recipe", "data", "history", "optimizer", "classes"} <= set(info):
+        raise ValueError(f"{Path(folder) / training.CHECKPOINT} is not a checkpoint of a detector")
+    runs.check_resumable(folder, info, recipe, data, "data set")
+    run = _Run(classes, recipe, chosen, data, info.get("fitted"))  # there since YOLOs are trained
+    run.restore(arrays, info)
+    return run
 
 
 def evaluate(
-    net: Any,
+    find: Callable[[Sequence[np.ndarray]], list[np.ndarray]],
     data: DetectionSet,
-    size: int,
-    anchors: np.ndarray,
-    device: Any,
     batch_size: int = 8,
     check: Callable[[], Any] = lambda: None,
 ) -> MeanAP:
-    """Measure an SSD on a detection set.
+    """Measure a detector on a detection set.
 
     Args:
-        net: SSD, on ``device``.
+        find: as ``Detector.find``.
         data: at least one picture.
-        size: pixels of the square that pictures are squeezed to.
-        anchors: (A, 4) float32, for that size.
-        device: mx.Context.
-        batch_size: pictures that go through the network together.
+        batch_size: pictures that are asked about together.
         check: called after each batch; may raise.
 
     Returns:
@@ -306,7 +261,7 @@ def evaluate(
     found: list[np.ndarray] = []
     for start in range(0, len(data), batch_size):
         chosen = range(start, min(start + batch_size, len(data)))
-        found += find_boxes(net, [resize(data.picture(i), size) for i in chosen], anchors, device)
+        found += find([data.picture(i) for i in chosen])
         check()
     return mean_ap(found, data.labels, data.classes, data.difficult)
 
@@ -314,23 +269,32 @@ def evaluate(
 def describe_epoch(entry: dict[str, Any]) -> str:
     """Say an epoch's number, losses and mAP in words."""
     classes = ", ".join(f"{name} {value:.3f}" for name, value in entry["by_class"].items())
+    losses = ", ".join(f"{name} {entry[name]:.3f}" for name in ("cls", "box", "objectness") if name in entry)
     return (
-        f"epoch {entry['epoch']}: cls {entry['cls']:.3f}, box {entry['box']:.3f}; "
-        f"mAP {entry['voc07']:.3f} (VOC07), {entry['voc12']:.3f} (VOC12); {classes}"
+        f"epoch {entry['epoch']}: {losses}; mAP {entry['voc07']:.3f} (VOC07), {entry['voc12']:.3f} (VOC12); {classes}"
     )
 
 
-def _check_recipe(recipe: dict[str, Any]) -> None:
-    from gluonbook.detection.ssd import NETWORKS
+def _family(recipe: dict[str, Any]) -> Any:
+    from gluonbook.detection.families import family
 
-    _check.choice("network", recipe["network"], NETWORKS)
-    _check.integer("size", recipe["size"], at_least=64)
+    return family(recipe["network"])
+
+
+def _check_recipe(recipe: dict[str, Any]) -> None:
+    family, network = _family(recipe), recipe["network"]
+    if _check.integer("size", recipe["size"], at_least=64) % family.stride:
+        raise ValueError(f"size must be a multiple of {family.stride} for {network!r}, got {recipe['size']}")
     _check.integer("num_epochs", recipe["num_epochs"], at_least=1)
     _check.integer("batch_size", recipe["batch_size"], at_least=1)
     _check.number("lr", recipe["lr"], above=0)
     _check.number("wd", recipe["wd"], at_least=0)
     _check.number("negative_ratio", recipe["negative_ratio"], above=0)
     _check.integer("seed", recipe["seed"], at_least=0)
+    for name in family.unused:
+        default = inspect.signature(train).parameters[name].default
+        if recipe[name] != default:
+            raise ValueError(f"{name} has no effect on {network!r}: leave it at {default}, got {recipe[name]}")
 
 
 def _check_sets(train_set: DetectionSet, val_set: DetectionSet) -> None:
