@@ -119,11 +119,12 @@ def test_the_loss_falls_and_it_finds_what_it_was_shown(learnt):
 
 
 @pytest.mark.slow
-def test_four_hundred_embedded_pictures_teach_it(isolated):
-    train_set, val_set = data.embedded_detection(400, 60)
-    history = train(train_set, val_set, None, network="yolo", size=128, num_epochs=12, lr=0.004).history
-    assert history[-1]["voc07"] > 0.3
-    assert history[-1]["voc07"] > history[1]["voc07"] + 0.1
+def test_three_hundred_embedded_pictures_teach_it(isolated):
+    """Seeds 0 and 1 gave a mAP of 0.60 and 0.53 after ten epochs."""
+    train_set, val_set = data.embedded_detection(300, 100)
+    history = train(train_set, val_set, None, network="yolo", size=128, num_epochs=10, lr=0.003).history
+    assert history[-1]["voc07"] > 0.4
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
 
 
 def test_history_has_an_entry_an_epoch_with_the_three_losses(whole):

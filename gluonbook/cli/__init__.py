@@ -12,7 +12,7 @@ import gluonbook
 # name: (module, attribute, what --help says); the modules are imported when the command is used.
 COMMANDS = {
     "lyrics": ("gluonbook.cli.lyrics", "lyrics", "Train on song lyrics, write new ones, measure a model."),
-    "detect": ("gluonbook.cli.detection", "detect", "Find objects in PICTUREs: files, folders or globs."),
+    "detect": ("gluonbook.cli.detection", "detect", "Find objects in pictures (files, folders, globs) or in a video."),
     "detect-train": ("gluonbook.cli.detection", "detect_train", "Train a detector on DATA."),
     "weights": ("gluonbook.cli.weights", "weights", "List, fetch and convert the ImageNet weights of VGG networks."),
     "stylize": ("gluonbook.cli.style", "stylize", "Give CONTENT the style of STYLE: two pictures in, a third one out."),
