@@ -22,7 +22,7 @@ import gluonbook as gb
 from gluonbook import chapter, data, plot, runs
 from gluonbook._mxnet import autograd, gluon, mx, nd
 from gluonbook.data import drawn
-from gluonbook.detection import augmentation, boxes, inference, saved, ssd, targets, training
+from gluonbook.detection import augmentation, batches, boxes, inference, saved, ssd, targets, training
 from gluonbook.plot import COLORS, INK, MUTED
 
 np.set_printoptions(precision=2, suppress=True)
@@ -263,7 +263,7 @@ def train_by_the_book(num_epochs, batch_size):
             chosen = order[start : start + batch_size]
             pictures = [inference.resize(train_set.picture(i), size) for i in chosen]
             X = nd.array(inference.standardise(pictures), ctx=opt.device)
-            goal = gb.multibox_target(anchors, training.pad_labels([train_set.labels[i] for i in chosen]))
+            goal = gb.multibox_target(anchors, batches.pad_labels([train_set.labels[i] for i in chosen]))
             box_targets, masks, cls_targets = (nd.array(part, ctx=opt.device) for part in goal)
             with autograd.record():
                 cls_preds, box_preds = net(X)
@@ -273,7 +273,7 @@ def train_by_the_book(num_epochs, batch_size):
             loss.backward()
             trainer.step(batch_size)
             losses.append((cls_loss.mean().asscalar(), box_loss.mean().asscalar()))
-        found = training.evaluate(net, val_set, size, anchors, opt.device)
+        found = training.evaluate(inference.ssd_finder(net, size, opt.device), val_set)
         cls_loss, box_loss = np.mean(losses, axis=0)
         history.append({"epoch": epoch + 1, "cls": cls_loss, "box": box_loss, "voc07": found.voc07})
         print(f"the book's recipe, epoch {epoch + 1}: cls {cls_loss:.4f}, box {box_loss:.4f}, mAP {found.voc07:.3f}")
@@ -324,7 +324,7 @@ for ax, title in zip(axes, titles):
 # the truth.
 
 # %%
-found = training.evaluate(net, val_set, size, net_anchors, opt.device)
+found = training.evaluate(inference.ssd_finder(net, size, opt.device), val_set)
 print(f"mAP@0.5 {found.voc07:.3f} (VOC 2007), {found.voc12:.3f} (VOC 2012) on {len(val_set)} pictures")
 chapter.claim("18.6", found.voc07 > 0.8)
 ready = inference.make_detector(detector, opt.device)

@@ -57,8 +57,8 @@ chapter.claim("19.1", all(416 / shape[2] == head.stride for head, shape in zip(n
 
 # %% [markdown]
 # ## 19.2 How many boxes (边界框的个数)
-# Three boxes a cell, each of four numbers for its place, one for whether there is anything, and one a class: with the 80
-# classes of COCO, 85. The small network that comes with the package, of three classes, says as many boxes of 8 numbers.
+# Three boxes a cell, each of four numbers for its place, one for whether there is anything, and one a class: with the
+# 80 classes of COCO, 85. The small network that comes with the package, of three classes, says as many, of 8 numbers.
 
 # %%
 rows = yolo.decode_maps([np.zeros(shape, np.float32) for shape in shapes], net.heads)
@@ -102,7 +102,7 @@ bgr = cv2.cvtColor(wide, cv2.COLOR_RGB2BGR)
 letterboxed = letterboxing.letterbox(letterboxing.from_bgr(bgr), 416)
 X = letterboxing.as_input([letterboxed])
 chapter.claim("19.4", np.array_equal(letterboxing.from_bgr(bgr), wide) and X.shape == (1, 3, 416, 416))
-chapter.claim("19.4", X.dtype == np.float32 and 0 <= X.min() and X.max() <= 1)
+chapter.claim("19.4", X.dtype == np.float32 and X.min() >= 0 and X.max() <= 1)
 chapter.claim("19.4", np.array_equal(X[0, :, 200, 100] * 255, letterboxed[200, 100]))
 inner = cv2.resize(wide, (416, 208), interpolation=cv2.INTER_AREA)
 grey = np.delete(letterboxed, np.s_[104:312], axis=0)
@@ -138,8 +138,8 @@ chapter.claim("19.1", set(zip(*answering[:2])) == set(zip(cell_rows, cell_column
 
 # %% [markdown]
 # ## 19.5 Darknet's files and the numbers in a box (Darknet 的配置与权重)
-# A configuration lists layers in order; shortcuts and routes name earlier ones by number. The weight file is a header of
-# 20 bytes, then for each convolution bias (or β, γ, mean and variance of its batch norm) and kernels, all float32.
+# A configuration lists layers in order; shortcuts and routes name earlier ones by number. The weight file is a header
+# of 20 bytes, then for each convolution bias (or β, γ, mean and variance of its batch norm) and kernels, all float32.
 
 # %%
 counted = {}

@@ -29,6 +29,7 @@ CLAIMS = {
     16: ["16.1", "16.2", "16.3", "16.4", "16.5", "16.6", "16.7"],
     17: ["17.1"],
     18: ["18.1", "18.2", "18.3", "18.4", "18.5", "18.6"],
+    19: ["19.1", "19.2", "19.3", "19.4", "19.5"],
     20: ["20.1", "20.2", "20.3", "20.4", "20.5", "20.6"],
     21: ["21.1", "21.2"],
     22: ["22.1"],
@@ -59,6 +60,7 @@ FIGURES = {
         *("anchors_at_a_pixel.png", "anchors_at_three_scales.png", "matching.png", "offsets.png", "suppression.png"),
         *("augmentation.png", "training.png", "detections.png"),
     },
+    19: {"anchors_on_grids.png", "grid.png", "three_steps.png", "training.png", "detections.png"},
     20: {
         *("features.png", "gram.png", "each_loss_alone.png", "staged_or_not.png", "two_stages.png", "weights.png"),
         "lake.png",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gluonbook import data, plot
+from gluonbook import _files, data, plot
 from gluonbook import training as shared
 from gluonbook._mxnet import mx, nd
 from gluonbook.data import make_set
@@ -31,6 +31,7 @@ from gluonbook.detection import (
 from gluonbook.detection import training as module
 from gluonbook.detection.augmentation import change_colours, reframe
 from gluonbook.detection.batches import Batch, epoch_batches, pad_labels
+from gluonbook.detection.darknet_config import read_config
 from gluonbook.detection.letterboxing import letterbox, letterbox_boxes
 from gluonbook.detection.saved import build_net
 from gluonbook.training import load_checkpoint
@@ -200,17 +201,21 @@ def test_anchors_are_in_pixels_of_the_size():
     np.testing.assert_allclose(large, 2 * small, rtol=1e-5)
 
 
-@pytest.mark.parametrize("num_objects", [0, 1, 2])
-def test_too_few_different_boxes_leave_the_anchors_of_the_configuration_at_the_size(num_objects):
-    anchors = families.fit_anchors(drawn(range(4), num_objects), RECIPE)["anchors"]
-    assert anchors[0] == [22 / 4, 28 / 4]
-    assert anchors[-1] == [160 / 4, 170 / 4]
-    assert len(anchors) == 9
+def of_the_configuration(size):
+    """The anchors that the file gives for 256 pixels, at another size."""
+    sections = read_config(_files.packaged("datasets") / "detection" / "yolo-small.cfg")
+    return (np.array(sections[-1].options["anchors"]).reshape(9, 2) * size / 256).tolist()
+
+
+@pytest.mark.parametrize(("num_objects", "size"), [(0, 64), (1, 64), (2, 256), (2, 96)])
+def test_too_few_different_boxes_leave_the_anchors_of_the_configuration_at_the_size(num_objects, size):
+    anchors = families.fit_anchors(drawn(range(4), num_objects), {**RECIPE, "size": size})["anchors"]
+    assert anchors == of_the_configuration(size)
 
 
 def test_nine_different_boxes_are_enough():
     few, enough = drawn(range(8), 1), drawn(range(9), 1)
-    assert families.fit_anchors(few, RECIPE)["anchors"][0] == [5.5, 7]
+    assert families.fit_anchors(few, RECIPE)["anchors"] == of_the_configuration(SIZE)
     anchors = families.fit_anchors(enough, RECIPE)["anchors"]
     sides = [(x1 - x0) * WIDTH for _, x0, _, x1, _ in np.concatenate(enough.labels).tolist()]
     np.testing.assert_allclose(sorted(width for width, _ in anchors), sorted(sides), rtol=1e-5)
@@ -222,12 +227,13 @@ def test_boxes_that_only_rounding_tells_apart_are_one():
     rows = [[[0, x, 0.1, x + np.float32(0.2 + 0.05 * (i % 4)), 0.6]] for i, x in enumerate(left)]
     wide = np.concatenate([np.array(row, np.float32) for row in rows])
     assert len(np.unique(wide[:, 3] - wide[:, 1])) > 9
-    noise = make_set(["a"], [np.zeros((64, 64, 3), np.uint8)] * 40, rows)
-    assert families.fit_anchors(noise, RECIPE)["anchors"][0] == [5.5, 7]
+    alike = make_set(["a"], [np.zeros((64, 64, 3), np.uint8)] * 40, rows)
+    assert families.fit_anchors(alike, RECIPE)["anchors"] == of_the_configuration(SIZE)
 
 
 def test_difficult_objects_choose_no_anchors():
-    assert families.fit_anchors(drawn(range(9), 1, [[True]] + [[False]] * 8), RECIPE)["anchors"][0] == [5.5, 7]
+    flagged = drawn(range(9), 1, [[True]] + [[False]] * 8)
+    assert families.fit_anchors(flagged, RECIPE)["anchors"] == of_the_configuration(SIZE)
 
 
 def test_a_large_set_is_measured_on_some_pictures_that_the_seed_draws(monkeypatch):

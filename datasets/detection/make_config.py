@@ -1,6 +1,6 @@
 """Write the Darknet configurations beside this script: ``yolov3.cfg``, ``yolov3-tiny.cfg``, ``yolo-small.cfg``.
 
-    python datasets/detection/make_config.py [--out DIR]
+    python datasets/detection/make_config.py [--out DIR] [--trained MODEL]
 
 The first two are the networks of Redmon & Farhadi 2018, "YOLOv3: An Incremental Improvement", for COCO's 80 classes,
 layer by layer as in the paper and in Darknet, so that weights for those networks fit. The third is a network of this
@@ -13,7 +13,7 @@ from pathlib import Path
 NET = "[net]\nwidth={0}\nheight={0}\nchannels=3\n"
 YOLOV3_ANCHORS = "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326"
 TINY_ANCHORS = "10,14, 23,27, 37,58, 81,82, 135,169, 344,319"
-SMALL_ANCHORS = "70,40, 51,71, 83,55, 72,88, 100,76, 135,78, 92,118, 152,111, 127,153"  # clusters of the embedded set
+SMALL_ANCHORS = "70,44, 53,70, 93,53, 89,74, 70,97, 129,79, 97,119, 153,110, 131,153"  # clusters of the embedded set
 
 
 def convolution(filters, size, stride=1):
@@ -93,10 +93,27 @@ NETWORKS = {"yolov3.cfg": yolov3, "yolov3-tiny.cfg": yolov3_tiny, "yolo-small.cf
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, help="folder for the files")
-    folder = parser.parse_args().out
-    folder.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--trained", type=Path, help="a model of detect-train --network yolo: its weights and classes")
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
     for name, make in NETWORKS.items():
-        (folder / name).write_bytes("\n".join(make()).encode())
+        (chosen.out / name).write_bytes("\n".join(make()).encode())
+    if chosen.trained:
+        write_weights(chosen.trained, chosen.out)
+
+
+def write_weights(trained, folder):
+    """Write ``yolo-small.weights`` and ``yolo-small.names`` of a trained model whose configuration is beside them."""
+    from gluonbook import detection, devices
+    from gluonbook.detection import saved
+
+    model = detection.load_detector(trained)
+    anchors = [float(number) for number in SMALL_ANCHORS.split(",")]
+    if [side for anchor in model.settings["anchors"] for side in anchor] != anchors or model.settings["size"] != 256:
+        raise SystemExit(f"{trained} is not of yolo-small.cfg: it has other anchors or another size")
+    net = saved.build_net(model, devices.device("cpu"))
+    detection.save_darknet_weights(net, folder / "yolo-small.weights")
+    (folder / "yolo-small.names").write_text("\n".join(model.classes) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def fit_anchors(train_set: DetectionSet, settings: dict[str, Any]) -> dict[str, 
         settings: ``network``, ``size`` and ``seed``.
 
     Returns:
-        ``anchors``, [[width, height], …] in pixels, by rising area.
+        ``anchors``, [[width, height], …] in whole pixels, as in Darknet's files, by rising area.
     """
     sections, size, seed = _config(settings), settings["size"], settings["seed"]
     measured = np.random.default_rng(seed).permutation(len(train_set))[:MEASURED]
@@ -176,7 +176,7 @@ def fit_anchors(train_set: DetectionSet, settings: dict[str, Any]) -> dict[str, 
     if len(np.unique(pixels, axis=0)) < len(anchors):
         anchors = anchors * size / sections[0].options["width"]
     else:
-        anchors = yolo_learning.cluster_anchors(labels, len(anchors), size, seed).anchors
+        anchors = np.maximum(np.rint(yolo_learning.cluster_anchors(labels, len(anchors), size, seed).anchors), 1)
     return {"anchors": anchors.tolist()}
 
 
