@@ -58,6 +58,7 @@ def test_each_file_is_listed():
     assert listed == {
         *("lyrics/songs.txt", "lyrics/model/", "detection/model/", "detection/samples/", "fonts/gluonbook-cjk.otf"),
         *(f"images/{path.name}" for path in (FOLDER / "images").glob("*.jpg")),
+        *(f"detection/{path.name}" for path in (FOLDER / "detection").glob("yolo*")),
     }
 
 
