@@ -10,6 +10,7 @@ import shutil
 import click
 import numpy as np
 import pytest
+from cli_helpers import assert_refused
 from PIL import Image
 
 from gluonbook import plot
@@ -74,16 +75,6 @@ def finding(here, monkeypatch):
 
 def last_line(text):
     return text.replace("\r", "\n").strip().splitlines()[-1]
-
-
-def assert_refused(result, message):
-    """Status 2 and one line on standard error that holds the message."""
-    status, out, err = result
-    assert (status, out) == (2, "")
-    assert err.startswith("gluonbook: ")
-    assert message in err
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
 
 
 # detect: boxes

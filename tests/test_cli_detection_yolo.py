@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tqdm.auto
+from cli_helpers import assert_refused
 from PIL import Image
 
 from gluonbook import _files, _mxnet
@@ -83,15 +84,6 @@ def num_frames(path):
     while capture.read()[0]:
         count += 1
     return count
-
-
-def assert_refused(result, message):
-    """Status 2 and one line on standard error that holds the message."""
-    status, out, err = result
-    assert (status, out) == (2, "")
-    assert err.startswith("gluonbook: ")
-    assert message in err
-    assert err.count("\n") == 1
 
 
 @pytest.fixture

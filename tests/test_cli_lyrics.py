@@ -14,6 +14,7 @@ import zipfile
 
 import click
 import pytest
+from cli_helpers import assert_refused
 
 from gluonbook.cli import lyrics, main
 from gluonbook.data import embedded_songs
@@ -301,17 +302,6 @@ BAD_TEXTS = [
     ("two.zip", "two.zip must hold one text file, found 2: a.txt, b.txt"),
     ("none.zip", "none.zip must hold one text file, found 0"),
 ]
-
-
-def assert_refused(result, message):
-    """Status 2 and one line on standard error that holds the message."""
-    status, out, err = result
-    assert status == 2
-    assert out == ""
-    assert err.startswith("gluonbook: ")
-    assert message in err
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(

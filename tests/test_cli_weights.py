@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from cli_helpers import assert_refused
 from safetensors.numpy import save_file
 from weights_helpers import Call, Name, tree_of, write_old, write_zip
 
@@ -47,16 +48,6 @@ def features(arrays):
 def digest(path):
     with open(path, "rb") as stream:
         return hashlib.sha256(stream.read()).hexdigest()
-
-
-def assert_refused(result, message):
-    """Status 2 and one line on standard error that holds the message."""
-    status, out, err = result
-    assert (status, out) == (2, "")
-    assert err.startswith("gluonbook: ")
-    assert message in err
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
 
 
 # list

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from detection_helpers import randomise
 
 from gluonbook import _files
 from gluonbook._mxnet import autograd, gluon, gluoncv, mx, nd
@@ -62,21 +63,6 @@ def copy_channels(convolution):
     convolution.bias.set_data(nd.zeros(convolution.bias.shape))
     num_outputs, num_inputs = convolution.weight.shape[:2]
     convolution.weight.set_data(nd.array(np.eye(num_outputs, num_inputs)[:, :, None, None]))
-
-
-def randomise(net, seed=0):
-    """Give all parameters values that no two agree in; running variances and scales positive."""
-    random = np.random.default_rng(seed)
-    net.initialize(force_reinit=True)
-    for name, parameter in net.collect_params().items():
-        if name.endswith(("gamma", "running_var")):
-            values = random.uniform(0.5, 1.5, parameter.shape)
-        elif name.endswith("weight"):
-            values = random.normal(0, (2 / np.prod(parameter.shape[1:])) ** 0.5, parameter.shape)
-        else:
-            values = random.normal(0, 0.2, parameter.shape)
-        parameter.set_data(nd.array(values))
-    return net
 
 
 def random_pictures(*shape, seed=0):
@@ -142,17 +128,6 @@ def test_the_small_network_is_small_and_takes_pictures_of_other_sizes():
     for X in (nd.zeros((2, 3, 64, 96)), nd.zeros((1, 3, 32, 32))):
         N, _, H, W = X.shape
         assert [y.shape for y in net(X)] == [(N, 24, H // s, W // s) for s in (32, 16, 8)]
-
-
-@pytest.mark.parametrize("initializer", [mx.init.Uniform(), mx.init.Xavier(), mx.init.Normal(1)])
-def test_before_training_a_box_in_a_hundred_is_expected_to_hold_an_object(initializer):
-    net = Darknet(with_classes(read_config(FOLDER / "yolo-small.cfg"), 2))
-    net.initialize(initializer)
-    for y, head in zip(net(nd.zeros((1, 3, 32, 32))), net.heads):  # black pictures leave the biases only
-        rows = y.asnumpy().reshape(3, 7, -1)  # (B, 5 + K, h·w)
-        np.testing.assert_allclose(1 / (1 + np.exp(-rows[:, 4])), 0.01, rtol=1e-5)
-        assert not np.delete(rows, 4, axis=1).any()
-        assert rows.shape[2] == (32 // head.stride) ** 2
 
 
 # ---- the layers ----

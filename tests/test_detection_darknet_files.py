@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from detection_helpers import randomise
 
 from gluonbook import _files
-from gluonbook._mxnet import gluoncv, mx, nd
+from gluonbook._mxnet import gluoncv, mx
 from gluonbook.detection import darknet_files
 from gluonbook.detection.darknet import Darknet, save_darknet_weights
 from gluonbook.detection.darknet_config import read_config, with_size
@@ -20,17 +21,7 @@ def noise(height, width, seed=0):
 
 def made(sections):
     """A network with random weights, whose batch norm shifts and scales, too, and which is sure of a few boxes."""
-    net, random = Darknet(sections), np.random.default_rng(0)
-    net.initialize()
-    for name, parameter in net.collect_params().items():
-        if name.endswith(("gamma", "running_var")):
-            values = random.uniform(0.5, 1.5, parameter.shape)
-        elif name.endswith("weight"):
-            values = random.normal(0, (2 / np.prod(parameter.shape[1:])) ** 0.5, parameter.shape)
-        else:
-            values = random.normal(0, 0.2, parameter.shape)
-        parameter.set_data(nd.array(values))
-    return net
+    return randomise(Darknet(sections))
 
 
 @pytest.fixture(scope="module")

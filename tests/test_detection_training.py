@@ -13,6 +13,7 @@ import threading
 
 import numpy as np
 import pytest
+from detection_helpers import assert_same_model, without_seconds
 
 from gluonbook import runs
 from gluonbook import training as shared
@@ -83,20 +84,6 @@ def drawn(indices, num_objects=None, difficult=None):
 
 
 TRAIN, VAL = drawn(range(7)), drawn(range(100, 103))
-
-
-def without_seconds(history):
-    return [{key: value for key, value in entry.items() if key != "seconds"} for entry in history]
-
-
-def assert_same_model(ours, theirs):
-    """Bit for bit."""
-    assert without_seconds(ours.history) == without_seconds(theirs.history)
-    assert ours.settings == theirs.settings
-    assert ours.classes == theirs.classes
-    assert list(ours.weights) == list(theirs.weights)
-    for name, weight in ours.weights.items():
-        assert weight.tobytes() == theirs.weights[name].tobytes()
 
 
 def assert_same_file(folder, model, tmp_path):

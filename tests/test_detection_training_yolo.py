@@ -11,6 +11,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from detection_helpers import assert_same_model, without_seconds
 from PIL import Image
 
 from gluonbook import _files, data, plot
@@ -63,19 +64,6 @@ def drawn(indices, num_objects=None, difficult=None):
 
 
 TRAIN, VAL = drawn(range(7)), drawn(range(100, 103))
-
-
-def without_seconds(history):
-    return [{key: value for key, value in entry.items() if key != "seconds"} for entry in history]
-
-
-def assert_same_model(ours, theirs):
-    """Bit for bit."""
-    assert without_seconds(ours.history) == without_seconds(theirs.history)
-    assert ours.settings == theirs.settings
-    assert list(ours.weights) == list(theirs.weights)
-    for name, weight in ours.weights.items():
-        assert weight.tobytes() == theirs.weights[name].tobytes()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from gluonbook.weights import darknet_weights
 # gluoncv among them, take the latter.
 EPSILON = 1e-5
 SLOPE = 0.1
-PRIOR = 0.01  # of any box to hold an object, before training
 
 
 class Head(NamedTuple):
@@ -87,8 +86,7 @@ class Darknet(gluon.HybridBlock):
             self.convolutions = gluon.nn.HybridSequential()
             for index, section in enumerate(self.sections[1:]):
                 if section.kind == "convolutional":
-                    after = self.sections[index + 2 :][:1]
-                    self.convolutions.add(_convolution(section, channels[index - 1], _first_biases(section, after)))
+                    self.convolutions.add(_convolution(section, channels[index - 1]))
 
     def forward(self, X: Any) -> list[Any]:
         if isinstance(X, nd.NDArray):
@@ -273,20 +271,7 @@ def _one_number_of_classes(sections: Sequence[Section]) -> int:
     return first.options["classes"]
 
 
-def _first_biases(section: Section, after: Sequence[Section]) -> Any:
-    """Return an initialiser of biases: zeros, but before a ``[yolo]`` logit(PRIOR) for each anchor's objectness.
-
-    Nearly all boxes hold nothing; starting from one half, training would first spend an epoch on unlearning that
-    (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1). Weights from a file replace it.
-    """
-    biases = np.zeros(section.options["filters"])
-    for head in after:
-        if head.kind == "yolo":
-            biases[4 :: 5 + head.options["classes"]] = np.log(PRIOR / (1 - PRIOR))
-    return mx.init.Constant(nd.array(biases))
-
-
-def _convolution(section: Section, in_channels: int, first_biases: Any) -> Any:
+def _convolution(section: Section, in_channels: int) -> Any:
     options, nn = section.options, gluon.nn
     block, normalised = nn.HybridSequential(), bool(options["batch_normalize"])
     block.add(
@@ -296,7 +281,6 @@ def _convolution(section: Section, in_channels: int, first_biases: Any) -> Any:
             strides=options["stride"],
             padding=padding_of(section),
             use_bias=not normalised,
-            bias_initializer=first_biases,
             in_channels=in_channels,
         )
     )
