@@ -72,7 +72,7 @@ def detect(
     as_json: bool,
     device: str,
 ) -> int:
-    """Find objects in PICTUREs: files, folders or globs; or in a video.
+    """Find objects in pictures (files, folders, globs) or in a video.
 
     A picture that cannot be read is told and the others go on; the status is then 1.
     """
