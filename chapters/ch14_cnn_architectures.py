@@ -249,10 +249,10 @@ axes[1].set_yticks([])
 # %%
 RECIPES = {  # network, pixels of a side, epochs, learning rate, least accuracy
     "LeNet-5": (models.lenet(K), 32, 6, 0.003, 0.88),
-    "AlexNet": (models.alexnet(K, width=1 / 8), 227, 5, 0.001, 0.88),
-    "VGG-11": (models.vgg(11, K, width=1 / 8), 224, 4, 0.0005, 0.85),
-    "NiN": (models.nin(K, width=1 / 8), 224, 14, 0.0005, 0.65),
-    "GoogLeNet": (models.googlenet(K, width=1 / 4), 96, 8, 0.0005, 0.85),
+    "AlexNet": (models.alexnet(K, width=1 / 8), 227, 4, 0.001, 0.88),
+    "VGG-11": (models.vgg(11, K, width=1 / 8), 224, 3, 0.0005, 0.85),
+    "NiN": (models.nin(K, width=1 / 8), 224, 14, 0.0005, 0.5),
+    "GoogLeNet": (models.googlenet(K, width=1 / 4), 96, 7, 0.0005, 0.8),
     "ResNet-18": (models.resnet(18, K, width=1 / 4), 96, 4, 0.001, 0.88),
     "DenseNet-121": (models.densenet(121, K, width=1 / 2), 96, 3, 0.001, 0.85),
 }

@@ -1,7 +1,7 @@
 """Chapter 19: YOLOv3, from Darknet's files to boxes on a picture
 
 Asks:    which cell and anchor answer for an object, how do 10,647 boxes become a few, and what is in Darknet's files?
-Needs:   the embedded pictures and network, no network, no GPU.  Time: 5 min (--quick 15 s) on two cores.
+Needs:   the embedded pictures and network, no network, no GPU.  Time: 3 min (--quick 15 s) on two cores.
 Claims:  19.1 19.2 19.3 19.4 19.5
 """
 
