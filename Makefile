@@ -1,6 +1,7 @@
-# demo · test · slow · lint · bench · wheel: each makes .venv with a Python that MXNet supports and all that is needed.
+# demo · test · slow · lint · bench · book · book-test · wheel: each makes .venv with a Python that MXNet supports and all that is needed.
 #   make test PYTHON=python3.10   uses that interpreter
 #   make demo EXTRAS=cu112        MXNet's CUDA build, in .venv-cu112: the builds own the same files
+#   make book FULL=1              the pages from whole chapters, not from --quick; CHAPTERS="3 15" makes some only
 
 EXTRAS ?= cpu
 VENV ?= .venv$(addprefix -,$(filter-out cpu,$(EXTRAS)))
@@ -12,7 +13,7 @@ SUITABLE = import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[
 # pip shows the warnings of setuptools about its own options
 PIP = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: demo test slow lint bench wheel env clean same-python
+.PHONY: demo test slow lint bench book book-test wheel env clean same-python
 
 demo: $(VENV)/done
 	rm -rf $(OUT)/demo
@@ -21,7 +22,7 @@ demo: $(VENV)/done
 	@echo; echo "the plot of its perplexity: $(OUT)/demo/loss.png"
 
 test: $(VENV)/dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not book"
 
 slow: $(VENV)/dev
 	$(BIN)/python -m pytest -n 2 -m slow
@@ -36,6 +37,12 @@ bench: $(VENV)/done
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/style.py
 	$(BIN)/python benchmarks/scratch.py
+
+book: $(VENV)/docs
+	$(BIN)/python docs/make_book.py $(if $(FULL),--full) $(if $(CHAPTERS),--chapters $(CHAPTERS))
+
+book-test: $(VENV)/dev book
+	$(BIN)/python -m pytest -m book
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --wheel
@@ -66,6 +73,10 @@ $(VENV)/done: $(VENV)/python setup.py constraints.txt | same-python
 
 $(VENV)/dev: $(VENV)/done
 	@$(PIP) -e '.[$(EXTRAS),d2l,dev]'
+	@touch $@
+
+$(VENV)/docs: $(VENV)/done
+	@$(PIP) -e '.[$(EXTRAS),docs]'
 	@touch $@
 
 same-python: $(VENV)/python

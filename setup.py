@@ -25,6 +25,9 @@ CUDA_11 = [  # what the library of mxnet-cu112 needs, as measured; gluonbook/_mx
     "nvidia-nccl-cu11==2.21.5",
 ]
 ONNX = ["onnx>=1.13,<1.19", "onnxruntime"]  # what MXNet's exporter writes, later versions refuse
+DOCS = [  # the book: Chinese in its search is cut by jieba; prose of the chapters is read by markdown-it
+    *("furo", "markdown-it-py>=3", "mdit-py-plugins", "sphinx>=7.4", "sphinx-gallery>=0.17", "sphinx-intl"),
+]
 D2L = 'd2l==1.0.3; python_version < "3.12"'  # it pins a NumPy that has no build for 3.12
 
 setup(
@@ -66,7 +69,12 @@ setup(
         "d2l": [D2L],
         "onnx": ONNX,
         "bench": ["torch>=2"],
-        "dev": ["build", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "setuptools", "wheel", *ONNX],
+        "docs": DOCS,
+        "dev": [
+            *("build", "hypothesis", "ipykernel", "mypy", "nbclient", "nbformat", "pytest", "pytest-xdist", "ruff"),
+            *("setuptools", "wheel", *ONNX, *DOCS),
+            *('axe-core-python; python_version >= "3.10"', "selenium"),  # the book's pages in a browser
+        ],
     },
     entry_points={"console_scripts": ["gluonbook = gluonbook.cli:main"]},
     classifiers=[

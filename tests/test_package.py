@@ -77,7 +77,7 @@ def test_metadata_refuses_other_pythons_and_has_the_extras(wheel):
     (name,) = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("METADATA")]
     metadata = message_from_string(zipfile.ZipFile(wheel).read(name).decode())
     assert set(metadata["Requires-Python"].split(",")) == {">=3.9", "<3.13"}
-    assert set(metadata.get_all("Provides-Extra")) == {"bench", "cpu", "cu112", "d2l", "dev", "onnx"}
+    assert set(metadata.get_all("Provides-Extra")) == {"bench", "cpu", "cu112", "d2l", "dev", "docs", "onnx"}
     needed = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert {"gluoncv", "matplotlib", "jieba", "numpy"} <= {re.match(r"[\w-]+", line)[0] for line in needed}
     assert not [line for line in needed if line.startswith("mxnet")]

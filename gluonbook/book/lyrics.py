@@ -113,8 +113,8 @@ def predict_rnn(
         rnn: gives T outputs (N, V) and the new state for T one-hot inputs (N, V), a state and params.
         params: of the network.
         init_rnn_state: gives the state for (N, num_hiddens, ctx).
-        num_hiddens: H.
-        vocab_size: V.
+        num_hiddens: H, hidden units.
+        vocab_size: V, tokens.
         ctx: mx.Context.
         idx_to_char, char_to_idx: the vocabulary.
 
@@ -261,8 +261,8 @@ def train_and_predict_rnn_gluon(
     Args:
         model: RNNModel, or any block with its call and its ``begin_state``.
         num_hiddens: not used: the model knows it.
-        vocab_size, ctx, corpus_indices, idx_to_char, char_to_idx, num_epochs, num_steps, lr, clipping_theta,
-            batch_size, pred_period, pred_len, prefixes: as for ``train_and_predict_rnn``.
+        vocab_size, ctx, corpus_indices, idx_to_char, char_to_idx: as for ``train_and_predict_rnn``.
+        num_epochs, num_steps, lr, clipping_theta, batch_size, pred_period, pred_len, prefixes: as there, too.
 
     Raises:
         ValueError, training.NonFiniteLoss: as ``train_and_predict_rnn``.

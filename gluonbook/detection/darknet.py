@@ -25,7 +25,7 @@ class Head(NamedTuple):
     Attributes:
         anchors: (B, 2) float32, widths and heights in pixels of the network's input.
         stride: s, pixels of the input per pixel of the map.
-        num_classes: K.
+        num_classes: K, classes.
         ignore_threshold: IoU above which a box that is not responsible is no background.
     """
 
@@ -43,7 +43,7 @@ class Darknet(gluon.HybridBlock):
 
     Attributes:
         sections: the same.
-        num_classes: K.
+        num_classes: K, classes.
         size: (H, W) of ``[net]``; other multiples of the largest stride serve as well.
         heads: one ``Head`` for each ``[yolo]``, in the file's order.
 

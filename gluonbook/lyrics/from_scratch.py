@@ -41,7 +41,7 @@ def init_params(vocab_size: int, num_hiddens: int, device: Any = None) -> list[A
 
     Args:
         vocab_size: V, inputs and outputs.
-        num_hiddens: H.
+        num_hiddens: H, hidden units.
         device: mx.Context; None is the current one.
 
     Returns:
@@ -152,7 +152,7 @@ def run_epochs(
         begin_state: gives the state before the first step, a sequence of nd arrays, for N.
         step: called after each batch, when the gradients are there.
         batches, num_epochs, carry_state: as for ``train_epochs``.
-        vocab_size: V.
+        vocab_size: V, tokens.
         device: mx.Context, where the network is.
         lr: for the message of the guard.
 

@@ -25,7 +25,7 @@ class Stepper:
     Args:
         weights: as in ``TrainedModel``.
         cell: as in ``LanguageModel``.
-        batch_size: B.
+        batch_size: B, rows.
     """
 
     def __init__(self, weights: dict[str, np.ndarray], cell: str, batch_size: int) -> None:

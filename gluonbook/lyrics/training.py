@@ -154,7 +154,7 @@ def split(corpus: np.ndarray, held_out: float, batch_size: int, num_steps: int) 
         corpus: (L,) int.
         held_out: share of the tail.
         batch_size: N; what is left to train on must fill a batch.
-        num_steps: T.
+        num_steps: T, tokens a row.
 
     Returns:
         (L - M,) and (M,); the tail starts with the last token trained on, whose successor is the first to predict. M is

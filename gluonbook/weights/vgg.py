@@ -20,7 +20,7 @@ class VGG:
         convolutions: how many there are in each block; a pooling ends a block.
         channels: of the convolutions in each block.
         hidden: units of either hidden layer.
-        classes: K.
+        classes: K, outputs.
         side: height and width of what the last pooling gives; 7 of a 224×224 picture.
     """
 
