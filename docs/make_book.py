@@ -56,6 +56,7 @@ def assemble(numbers: Optional[list[int]], quick: bool) -> None:
     """
     import gallery
     import pages
+
     from gluonbook import chapter, notebooks
 
     chapters = [entry for entry in chapter.chapters() if not numbers or entry.number in numbers]

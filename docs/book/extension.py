@@ -1,4 +1,4 @@
-"""What Sphinx is told beyond its settings: formulas without a script, links to the lines of claims, the two languages."""
+"""What Sphinx is told beyond its settings: formulas without a script, the lines of claims, the two languages."""
 
 import os
 import re

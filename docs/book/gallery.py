@@ -1,13 +1,14 @@
-"""The chapters as scripts that sphinx-gallery runs and turns into pages: the same code, the prose as reStructuredText."""
+"""The chapters as scripts that sphinx-gallery makes pages of: the same code, the prose as reStructuredText."""
 
 import os
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from markdown_to_rst import markdown_to_rst
+
 from gluonbook import notebooks
 from gluonbook.chapter import Chapter
-from markdown_to_rst import markdown_to_rst
 
 THUMBNAILS = {1: 1}  # which figure of a page stands for it; the first one where none is named
 HEADER = """Chapters 目录

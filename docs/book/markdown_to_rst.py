@@ -1,7 +1,7 @@
 """The chapters' prose, Markdown, as the reStructuredText that Sphinx reads.
 
-It knows what the chapters use: headings, paragraphs, lists, fenced code, emphasis, code, links, TeX between dollars (and
-between double ones, on lines of their own after an empty line).
+It knows what the chapters use: headings, paragraphs, lists, fenced code, emphasis, code, links, TeX between dollars
+(and between double ones, on lines of their own after an empty line).
 Anything else is an error, not text that looks odd.
 """
 

@@ -1,4 +1,4 @@
-"""The pages that are made from tables: the claims, the errata, the glossary, the public names, the list of chapters."""
+"""The pages that are made from tables: claims, errata, glossary, public names, and the list of the chapters."""
 
 import csv
 import importlib
@@ -9,12 +9,13 @@ import types
 from collections.abc import Sequence
 from pathlib import Path
 
-import gluonbook as gb
 import make_api
 import make_errata
+from markdown_to_rst import markdown_to_rst
+
+import gluonbook as gb
 from gluonbook import notebooks
 from gluonbook.chapter import Chapter
-from markdown_to_rst import markdown_to_rst
 
 HERE = Path(__file__).resolve().parent
 PARTS = {  # of the list on the front page; the numbers of their chapters
