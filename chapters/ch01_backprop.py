@@ -8,7 +8,12 @@ Claims:  1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8 1.9
 # %% [markdown]
 # # Computational graphs and back-propagation (计算图与反向传播)
 # A formula is a graph of small gates. Each gate knows one thing: how its output changes with each of its inputs. Values
-# flow forward, gradients flow back, and the chain rule is a multiplication at every gate.
+# flow forward, gradients flow back, and the chain rule is a multiplication at every gate. An x that goes into several
+# gates, whose outputs are q, collects from all of them:
+#
+# $$
+# \frac{\partial f}{\partial x} = \sum_q \frac{\partial f}{\partial q} \cdot \frac{\partial q}{\partial x}
+# $$
 
 # %%
 import math
@@ -43,7 +48,14 @@ scratch.draw(f, chapter.figure("gates", figsize=(7.4, 4.2)))
 
 # %% [markdown]
 # The add gate hands its gradient on to both inputs, 2.00 to each, and would do so whatever they were; the max gate
-# routes all of it to the larger input; the multiply gate swaps its inputs: x gets y times 2, y gets x times 2.
+# routes all of it to the larger input; the multiply gate swaps its inputs: x gets y times 2, y gets x times 2. Of two
+# inputs a and b the first has these local gradients:
+#
+# $$
+# \frac{\partial (a + b)}{\partial a} = 1, \qquad
+# \frac{\partial \max(a, b)}{\partial a} = 1 \text{ if } a \ge b, \text{ else } 0, \qquad
+# \frac{\partial (a b)}{\partial a} = b
+# $$
 
 # %%
 chapter.claim("1.1", product.grad == larger.grad == total.grad == 2)
@@ -149,9 +161,15 @@ print(f"the Jacobian of Y by W is {jacobian_W.shape}, dW is {W.shape}")
 
 # %% [markdown]
 # ## 1.8 The δ of a neuron (输出层与隐藏层的误差)
-# With the quadratic loss and sigmoids, an output neuron has δ = (o − t)·o (1 − o). An inner neuron j collects the δ of
-# all neurons downstream, each times the weight that leads there: δ_j = (Σ δ_l w_jl)·o_j (1 − o_j). A weight's gradient
-# is its input times the δ of the neuron that it feeds; the update subtracts the learning rate times that.
+# The loss is quadratic, the neurons are sigmoids. An output neuron l is compared with its target t; an inner neuron j
+# collects the δ of all neurons l downstream, each times the weight that leads there:
+#
+# $$
+# \delta_l = (o_l - t_l) \, o_l (1 - o_l), \qquad \delta_j = \left( \sum_l \delta_l w_{jl} \right) o_j (1 - o_j)
+# $$
+#
+# A weight's gradient is its input times the δ of the neuron that it feeds; the update subtracts the learning rate times
+# that.
 
 # %%
 lr = 0.5

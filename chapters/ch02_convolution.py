@@ -36,8 +36,14 @@ chapter.claim("2.1", column.shape == (3072, 1) and neuron.params["W"].size == 12
 
 # %% [markdown]
 # ## 2.2 A filter goes through the whole depth (滤波器)
-# A filter of 5×5 over three channels is 5×5×3: at each place a dot product of 75 numbers. On 32×32 it fits 28×28 times;
-# each further filter adds a map.
+# A filter of 5×5 over three channels is 5×5×3: at each place a dot product of 75 numbers. With its weights W and its
+# bias b, what it makes of a picture X at row i and column j is
+#
+# $$
+# Y_{i,j} = b + \sum_c \sum_u \sum_v W_{c,u,v} \, X_{c,i+u,j+v}
+# $$
+#
+# On 32×32 it fits 28×28 times; each further filter adds a map.
 
 # %%
 picture = rng.normal(size=(1, 3, 32, 32))
@@ -80,8 +86,14 @@ axes[1, 0].set_title("output, 3×3", fontsize="medium")
 
 # %% [markdown]
 # ## 2.3 How large the output is (输出大小)
-# (N − F + 2P) / S + 1 places along a side. Where that is no whole number the filter does not end at the border: here it
-# is refused. (MXNet takes the whole part and leaves the last pixels unseen.)
+# Along a side of N pixels with a padding P, a filter of F pixels that moves by a stride S has so many places:
+#
+# $$
+# \frac{N - F + 2P}{S} + 1
+# $$
+#
+# Where that is no whole number the filter does not end at the border: here it is refused. (MXNet takes the whole part
+# and leaves the last pixels unseen.)
 
 # %%
 sizes = {

@@ -26,8 +26,14 @@ rng = np.random.default_rng(opt.seed)
 
 # %% [markdown]
 # ## 3.1 Sizes (汇聚层的尺寸)
-# W₂ = (W₁ − F)/S + 1, the depth stays, nothing is learnt. F = 2, S = 2 drops three of four activations; with F = 3,
-# S = 2 the windows overlap.
+# A window of F pixels a side moves by S over a side of W₁ pixels; u and v go from 0 to F − 1:
+#
+# $$
+# Y_{c,i,j} = \max_{u,v} X_{c, S i + u, S j + v}, \qquad W_2 = \frac{W_1 - F}{S} + 1
+# $$
+#
+# The depth stays, nothing is learnt. F = 2, S = 2 drops three of four activations; with F = 3, S = 2 the windows
+# overlap.
 
 # %%
 X = rng.normal(size=(2, 5, 8, 8))

@@ -26,7 +26,12 @@ rng = np.random.default_rng(opt.seed)
 # %% [markdown]
 # ## 4.1 and 4.2 Mean and range (均值减法、归一化)
 # A mean for each feature, one for all pixels, or one for each channel: afterwards it is 0. Then either the standard
-# deviation of each feature becomes 1, or its range [−1, 1].
+# deviation of each feature becomes 1, or its range [−1, 1]. With a feature's mean μ, its deviation σ, its smallest
+# value a and its largest b, these are
+#
+# $$
+# \frac{x - \mu}{\sigma}, \qquad \frac{2 x - a - b}{b - a}
+# $$
 
 # %%
 photograph = data.sample_picture("china") / 255.0  # (H, W, 3)
@@ -51,8 +56,15 @@ chapter.claim("4.2", np.allclose(ranged.min(axis=0), -1) and np.allclose(ranged.
 
 # %% [markdown]
 # ## 4.3 The covariance and its directions (协方差矩阵、SVD)
-# cov = XᵀX/N of centred data holds the variances on its diagonal; it is symmetric and positive semi-definite. Its SVD
-# gives orthonormal directions, the one of greatest variance first, and rotated to them the data are uncorrelated.
+# The covariance of centred data holds the variances on its diagonal; it is symmetric and positive semi-definite, so the
+# same directions stand on both sides of its SVD:
+#
+# $$
+# \operatorname{cov} = \frac{1}{N} X^\top X = U \operatorname{diag}(S) \, U^\top, \qquad U^\top U = I
+# $$
+#
+# U's columns are these directions, orthonormal, the one of greatest variance first. Rotated to them, XU, the data are
+# uncorrelated.
 
 # %%
 centred = X - np.mean(X, axis=0)
@@ -89,8 +101,14 @@ chapter.erratum(
 
 # %% [markdown]
 # ## 4.5 Fewer dimensions, and white ones (PCA、白化)
-# The first 100 of 432 components of the patches keep nearly all variance. Whitening divides each by its standard
-# deviation: the covariance becomes the identity. Both equal scikit-learn's (which divides by N − 1 where the notes
+# The first 100 of 432 components of the patches keep nearly all variance. Whitening divides each, j, by its standard
+# deviation; an ε keeps from dividing by 0:
+#
+# $$
+# Z_{n,j} = \frac{(X U)_{n,j}}{\sqrt{S_j + \epsilon}}
+# $$
+#
+# With ε = 0 the covariance becomes the identity. Both equal scikit-learn's (which divides by N − 1 where the notes
 # divide by N).
 
 # %%

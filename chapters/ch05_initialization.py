@@ -56,11 +56,17 @@ chapter.claim("5.1", np.ptp(random.layers[0].params["W"], axis=1).max() > 0.1)
 
 # %% [markdown]
 # ## 5.2 and 5.3 Ten layers (小随机数、1/√n 与 √(2/n))
-# Random numbers enter a network of ten layers at one end, a random gradient enters at the other. Weights of standard
-# deviation s, over n inputs, multiply the variance by n·s². 0.01·randn makes signals and gradients smaller at each
-# layer. 1/√n keeps the variance of a tanh layer, as long as tanh is nearly straight; a ReLU drops half of what comes
-# in, and √(2/n) makes up for that. The other way round, ReLU with 1/√n loses half of the variance at each layer, and
-# tanh with √(2/n) is driven toward saturation.
+# Random numbers enter a network of ten layers at one end, a random gradient enters at the other. Weights of mean 0 and
+# standard deviation s, over n inputs x, multiply their mean square, E(x²), by n·s²; of that a ReLU drops half:
+#
+# $$
+# z = \sum_{i=1}^{n} w_i x_i, \qquad \operatorname{Var}(z) = n s^2 \cdot \operatorname{E}(x^2), \qquad
+# \operatorname{E}(\max(0, z)^2) = \frac{1}{2} \operatorname{Var}(z)
+# $$
+#
+# 0.01·randn makes signals and gradients smaller at each layer. 1/√n keeps the variance of a tanh layer, as long as tanh
+# is nearly straight, and √(2/n) that of a ReLU layer. The other way round, ReLU with 1/√n loses half of the variance at
+# each layer, and tanh with √(2/n) is driven toward saturation.
 
 # %%
 n = opt.num_units

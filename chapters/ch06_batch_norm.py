@@ -7,8 +7,13 @@ Claims:  6.1 6.2 6.3
 
 # %% [markdown]
 # # Batch normalisation (批量归一化)
-# Preprocessing inside of the network: after a dense or convolutional layer, and before its activation, every feature
-# gets mean 0 and variance 1 over the batch, then a scale γ and a shift β that are learnt (Ioffe & Szegedy 2015).
+# Preprocessing inside of the network: after a dense or convolutional layer, and before its activation, every feature x
+# gets mean 0 and variance 1 over the batch, then a scale γ and a shift β that are learnt (Ioffe & Szegedy 2015). With
+# the batch's mean μ and variance σ², and a small ε,
+#
+# $$
+# \hat{x} = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}, \qquad y = \gamma \hat{x} + \beta
+# $$
 
 # %%
 import inspect
@@ -35,7 +40,12 @@ D, K = X_train[0].size, len(train.classes)
 # %% [markdown]
 # ## 6.1 Forward and back (前向与反向)
 # Mean and variance depend on every value of the batch, and so does the gradient: what is common to the batch, and what
-# lies along the normalised values, is taken out of it.
+# lies along the normalised values, is taken out of it. With dy, what arrives at the output, and means over the batch:
+#
+# $$
+# g = \gamma \, dy, \qquad
+# dx = \frac{g - \operatorname{mean}(g) - \hat{x} \operatorname{mean}(g \hat{x})}{\sqrt{\sigma^2 + \epsilon}}
+# $$
 
 # %%
 print(inspect.getsource(BatchNorm.backward))

@@ -50,8 +50,15 @@ def trainer_of(net, lr, weight_decay=0.0):
 
 # %% [markdown]
 # ## 7.1 The first loss (初始损失值)
-# A network that knows nothing gives each of ten classes a probability of 0.1: its loss is −log 0.1 = 2.302. Weights
-# that begin too large are sure of wrong answers, and the loss is far above. Regularisation adds to it: λ/2·Σw².
+# A network that knows nothing gives each of K classes a probability of 1/K. Regularisation adds to its loss,
+# which then is
+#
+# $$
+# -\log \frac{1}{K} + \frac{\lambda}{2} \sum w^2
+# $$
+#
+# For ten classes the first part is −log 0.1 = 2.302. Weights that begin too large are sure of wrong answers, and the
+# loss is far above.
 
 # %%
 checks = {}
@@ -147,9 +154,15 @@ if not OWN:
 
 # %% [markdown]
 # ## Which rate, then? (学习率的范围)
-# The rate rises with every batch, and the loss is noted (Smith 2017): it stays, falls, and explodes. A good rate lies
-# where it falls most steeply. Beside it the losses of whole trainings, with a rate that is too small, right, too large;
-# and of the right one loss and accuracy on both splits, which are what to watch while it runs.
+# The rate η rises with every batch, by the same factor each time, from the first of n batches to the last:
+#
+# $$
+# \eta_i = \eta_0 \left( \frac{\eta_{n-1}}{\eta_0} \right)^{i / (n - 1)}
+# $$
+#
+# The loss is noted (Smith 2017): it stays, falls, and explodes. A good rate lies where it falls most steeply. Beside it
+# the losses of whole trainings, with a rate that is too small, right, too large; and of the right one loss and accuracy
+# on both splits, which are what to watch while it runs.
 
 # %%
 net = build(None)
@@ -179,9 +192,14 @@ plot.classifier_history(curves["right"], chapter.figure("history", 1, 2, figsize
 
 # %% [markdown]
 # ## 7.5 Updates beside weights (更新量与参数量的比例)
-# The norm of a step's change over the norm of what it changes: near 1e−3 a training is healthy. Much less, and nothing
-# happens. Much more, and it jumps about: here the rate that is too large changes a tenth of the weights at each step of
-# the first epoch, and the units that it throws below zero are dead from then on.
+# Where a training is healthy, the norm of a step's change is a small share of the norm of what it changes:
+#
+# $$
+# \frac{\lVert \Delta w \rVert}{\lVert w \rVert} \approx 10^{-3}
+# $$
+#
+# Much less, and nothing happens. Much more, and it jumps about: here the rate that is too large changes a tenth of the
+# weights at each step of the first epoch, and the units that it throws below zero are dead from then on.
 
 # %%
 ax = chapter.figure("update_ratios", figsize=(6.2, 3.2))

@@ -87,8 +87,13 @@ valid = splits.valid
 
 # %% [markdown]
 # ## 8.2 λ goes with the number of examples (权重衰减与训练集大小)
-# In the notes' formula a step multiplies each weight by 1 − ηλ/n. Fewer examples need a smaller λ for the same decay:
-# 1000 at 50,000 examples is 20 at 1000.
+# In the notes' formula a step shrinks each weight, besides going against the gradient g of the loss without penalty:
+#
+# $$
+# w \leftarrow \left( 1 - \frac{\eta \lambda}{n} \right) w - \eta g
+# $$
+#
+# Fewer examples, n, need a smaller λ for the same decay: 1000 at 50,000 examples is 20 at 1000.
 
 # %%
 lr = 0.5

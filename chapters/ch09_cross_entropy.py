@@ -81,9 +81,15 @@ axes[1].legend()
 
 # %% [markdown]
 # ## Why (为什么交叉熵学得快)
-# The derivative of the cost with respect to z, the neuron's weighted input, is (a − y)·σ′(z) for the quadratic cost,
-# where σ′(z) = a(1 − a), and a − y for cross-entropy. For y = 0 the first peaks at a = 2/3 and falls to 0 at a = 1,
-# where the answer is most wrong; the second keeps growing with the error.
+# Of an output a = σ(z) and its target y, the quadratic cost and cross-entropy are
+#
+# $$
+# C = \frac{(a - y)^2}{2}, \qquad C = -y \log a - (1 - y) \log(1 - a)
+# $$
+#
+# The derivative with respect to z, the neuron's weighted input, is (a − y)·σ′(z) for the quadratic cost, where
+# σ′(z) = a(1 − a), and a − y for cross-entropy. For y = 0 the first peaks at a = 2/3 and falls to 0 at a = 1, where the
+# answer is most wrong; the second keeps growing with the error.
 
 # %%
 z = np.linspace(-8, 8, 401)[:, None]  # (N, 1)
@@ -143,9 +149,16 @@ axes[0].legend(loc="upper left")
 
 # %% [markdown]
 # ## 9.2 The gradients (对 w 与偏置的偏导)
-# With a sigmoid, ∂C/∂w is the mean of x(σ(z) − y), and ∂C/∂b that of σ(z) − y: no σ′ is left. With softmax and the
-# log-likelihood it is p − y in the same place. A bias is the weight of an input that is always 1, so one formula holds
-# for both. Each gradient is computed four ways: by it, by the layers' way back, by differences, and by autograd.
+# With a sigmoid no σ′ is left. The gradients of the mean over N examples are
+#
+# $$
+# \frac{\partial C}{\partial w} = \frac{1}{N} \sum_x x (\sigma(z) - y), \qquad
+# \frac{\partial C}{\partial b} = \frac{1}{N} \sum_x (\sigma(z) - y)
+# $$
+#
+# With softmax and the log-likelihood it is p − y in the same place. A bias is the weight of an input that is always 1,
+# so one formula holds for both. Each gradient is computed four ways: by it, by the layers' way back, by differences,
+# and by autograd.
 
 # %%
 X = np.hstack([rng.normal(size=(6, 3)), np.ones((6, 1))])  # (N, D + 1)
@@ -179,8 +192,12 @@ chapter.claim("9.2", all(value < (1e-8 if "differences" in name else 1e-12) for 
 
 # %% [markdown]
 # ## 9.3 Softmax of large logits (softmax 的数值稳定)
-# Softmax's rows sum to 1. e¹⁰⁰⁰ is beyond float64; subtracting a row's largest logit first changes no probability, and
-# nothing overflows any more.
+# Softmax's rows sum to 1. e¹⁰⁰⁰ is beyond float64; subtracting m, a row's largest logit, first changes no probability,
+# and nothing overflows any more:
+#
+# $$
+# p_k = \frac{e^{z_k}}{\sum_j e^{z_j}} = \frac{e^{z_k - m}}{\sum_j e^{z_j - m}}, \qquad m = \max_j z_j
+# $$
 
 # %%
 logits = np.array([[1000.0, 999.0, -1000.0], [-1000.0, -1000.0, -1000.0], [1.0, 2.0, 3.0]])

@@ -99,8 +99,14 @@ print("validation loss minus training loss:", {name: round(value, 3) for name, v
 chapter.claim("10.1", gap[f"{opt.num_few} examples"] > 0.2 and gap["all examples"] < 0.7 * max(gap.values()))
 
 # %% [markdown]
-# The penalty of the notes is λ/(2n)·Σw²: a step shrinks a weight by η·λ/n of itself. With ten times the examples, λ
-# must be ten times larger for the same shrinking, as when the notes' 1,000 became 50,000.
+# The notes add a penalty to the loss C₀ of the n examples:
+#
+# $$
+# C = C_0 + \frac{\lambda}{2n} \sum w^2
+# $$
+#
+# A step of the learning rate η shrinks a weight by η·λ/n of itself. With ten times the examples, λ must be ten times
+# larger for the same shrinking, as when the notes' 1,000 became 50,000.
 
 # %%
 LAMBDA = 2.0
@@ -118,8 +124,13 @@ chapter.claim("10.1", abs(rescaled - small) < 0.5 * (unscaled - small))
 
 # %% [markdown]
 # ## 10.2 A ratio or an amount (L2 按比例，L1 按常量)
-# Without a gradient, L2 takes the same share of each weight, L1 the same amount. So L2 leaves many small weights, L1
-# many that are nearly 0, and a few large ones.
+# Without a gradient, L2 takes the same share of each weight, L1, whose penalty is λ/n·Σ|w|, the same amount:
+#
+# $$
+# w \leftarrow w - \frac{\eta \lambda}{n} w, \qquad w \leftarrow w - \frac{\eta \lambda}{n} \operatorname{sign}(w)
+# $$
+#
+# So L2 leaves many small weights, L1 many that are nearly 0, and a few large ones.
 
 # %%
 before = np.array([[-2.0, -0.5, 0.0, 0.25, 4.0]])
@@ -170,8 +181,14 @@ chapter.claim("10.3", all((moves[name][1:] < 0.8 * moves["no penalty"][1:]).all(
 
 # %% [markdown]
 # ## 10.4 Dropout (随机失活)
-# A unit that stays is scaled up, so that the mean over all masks is what the whole layer gives: exactly, for all 2⁴
-# masks of four units below. When it predicts, nothing is dropped.
+# The mask m of a unit x is 0 with the probability r, and otherwise 1. A unit that stays is scaled up, so that the mean
+# E over all masks is what the whole layer gives:
+#
+# $$
+# y = \frac{m}{1 - r} x, \qquad \operatorname{E}(y) = x
+# $$
+#
+# Below that is shown for all 2⁴ masks of four units, and it is exact. When it predicts, nothing is dropped.
 
 # %%
 x, W = np.array([[1.0, -2.0, 0.5, 3.0]]), np.array([[1.0], [0.5], [-1.0], [0.25]])

@@ -156,9 +156,30 @@ axes[1].legend(fontsize="small")
 
 # %% [markdown]
 # ## 11.2 Seven rules (七种更新规则)
-# Momentum adds the gradients up to a velocity; Nesterov's looks one step ahead. AdaGrad, RMSProp and AdaDelta divide
-# each weight's step by the size that its gradients had. Adam does both. Each beside `gluon.Trainer`'s, on the same
-# gradients: those of 30 batches at the network's output layer.
+# Momentum adds the gradients g, times the learning rate η, up to a velocity v and steps along it; Nesterov's, on the
+# right, looks one step ahead:
+#
+# $$
+# v \leftarrow \mu v - \eta g, \qquad w \leftarrow w + v, \qquad w \leftarrow w + \mu v - \eta g
+# $$
+#
+# AdaGrad, RMSProp and AdaDelta divide each weight's step by the size that its gradients had. AdaGrad sums their
+# squares, RMSProp takes a moving mean:
+#
+# $$
+# s \leftarrow s + g^2, \qquad s \leftarrow \gamma s + (1 - \gamma) g^2, \qquad
+# w \leftarrow w - \frac{\eta g}{\sqrt{s + \epsilon}}
+# $$
+#
+# AdaDelta takes the mean, too, and multiplies the step by √(u + ε), where u is such a mean of its own steps' squares.
+# Adam, at its step t, does both:
+#
+# $$
+# m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \qquad
+# w \leftarrow w - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \cdot \frac{m}{\sqrt{v} + \epsilon}
+# $$
+#
+# Each beside `gluon.Trainer`'s, on the same gradients: those of 30 batches at the network's output layer.
 
 # %%
 for rule in (scratch.nesterov, scratch.adam):

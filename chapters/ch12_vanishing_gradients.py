@@ -53,8 +53,12 @@ def gradient_norms(network):
 
 # %% [markdown]
 # ## 12.1 The product (连乘)
-# A chain of six neurons, one a layer. The derivative by the first bias is a product: a factor w·σ′(z) for each later
-# layer, and σ′(z) for its own.
+# A chain of six neurons, one a layer. The derivative of its output a by the first bias is a product, with σ′ for the
+# bias's own layer and a factor for each later one:
+#
+# $$
+# \frac{\partial a}{\partial b_1} = \sigma'(z_1) \prod_{l=2}^{6} w_l \sigma'(z_l)
+# $$
 
 # %%
 w = rng.normal(size=6)
@@ -75,6 +79,12 @@ chapter.claim("12.1", max(slopes) <= 0.25 and abs(found) <= 0.25**6 * np.abs(w[1
 
 # %% [markdown]
 # ## 12.2 Three slopes (导数)
+# Of the sigmoid and of tanh the slopes are
+#
+# $$
+# \sigma'(z) = \sigma(z) (1 - \sigma(z)), \qquad \tanh'(z) = 1 - \tanh(z)^2
+# $$
+#
 # σ′ is a quarter at 0 and less elsewhere; tanh′ is 1 at 0 alone; that of ReLU is exactly 1 for all positive inputs, and
 # exactly 0 for negative ones: a path through active ReLUs is multiplied by its weights and nothing else.
 

@@ -40,7 +40,14 @@ K, C = len(SMALL.train.classes), SMALL.train.images.shape[1]
 # %% [markdown]
 # ## 14.1 AlexNet, layer by layer (AlexNet 逐层)
 # Five convolutions with poolings between, three dense layers. `summary` prints what each layer puts out, how many
-# numbers it learns, and how many products one picture costs. A pooling learns nothing (汇聚层没有参数).
+# numbers it learns, and how many products one picture costs. A pooling learns nothing (汇聚层没有参数). With biases, O
+# kernels of F×F that see C channels, and a dense layer from D numbers to O, learn
+#
+# $$
+# O (C F^2 + 1), \qquad O (D + 1)
+# $$
+#
+# numbers; in three of AlexNet's convolutions a kernel sees half of the channels.
 
 # %%
 rows = models.summary(models.alexnet(), (3, 227, 227))
@@ -307,9 +314,15 @@ axes[1].set_title("accuracy, by millions of products a picture", fontsize="mediu
 
 # %% [markdown]
 # ## 14.6 After global average pooling (全局平均汇聚)
-# ResNet ends with the mean of each map, and a dense layer over them, fc1000, that still has weights to learn. The mean
-# of a class's map, the maps weighted by that layer, is the class's logit but for the bias: so the map shows where the
-# picture speaks for the class (类激活图). Here two digits stand side by side, and the network is asked for either.
+# ResNet ends with the mean of each map Y, and a dense layer over them, fc1000, that still has weights to learn. The
+# map M of a class k is the maps weighted by that layer, and its mean is the class's logit z but for the bias:
+#
+# $$
+# M_{k,i,j} = \sum_c W_{k,c} Y_{c,i,j}, \qquad z_k = \frac{1}{H' W'} \sum_{i,j} M_{k,i,j} + b_k
+# $$
+#
+# So the map shows where the picture speaks for the class (类激活图). Here two digits stand side by side, and the
+# network is asked for either.
 
 # %%
 last = models.layer_table(models.resnet(18), (3, 224, 224))[-1]

@@ -29,8 +29,13 @@ rng = np.random.default_rng(opt.seed)
 
 # %% [markdown]
 # ## 15.1 Shapes (维度)
-# n rows in a batch, x inputs, h hidden units, y outputs, T steps. One step computes Z = X W_xh + H W_hh + b_h, then
-# H = tanh(Z), then O = H W_hy + b_y. The loss J is the mean cross-entropy over all rows and steps.
+# n rows in a batch, x inputs, h hidden units, y outputs, T steps. Step t computes
+#
+# $$
+# Z_t = X_t W_{xh} + H_{t-1} W_{hh} + b_h, \qquad H_t = \tanh(Z_t), \qquad O_t = H_t W_{hy} + b_y
+# $$
+#
+# The loss J is the mean cross-entropy over all rows and steps.
 
 # %%
 n, x, h, y, T = 4, 5, 3, 6, 7
@@ -60,7 +65,13 @@ def cross_entropy(outputs, truth):
 
 # %% [markdown]
 # Backwards, each derivative has the shape of what it is a derivative by. tanh acts on each number alone, so its
-# Jacobian is diagonal, and dJ/dZ is the element-wise product of dJ/dH and 1 − H².
+# Jacobian is diagonal, and dJ/dZ is the element-wise product of dJ/dH and 1 − H². A state acts on its own output and,
+# but for the last one, on the step after it; a weight acts in all steps, so its gradient is their sum:
+#
+# $$
+# \frac{dJ}{dH_t} = \frac{dJ}{dO_t} W_{hy}^\top + \frac{dJ}{dZ_{t+1}} W_{hh}^\top, \qquad
+# \frac{dJ}{dW_{hh}} = \sum_{t=1}^{T} H_{t-1}^\top \frac{dJ}{dZ_t}
+# $$
 
 
 # %%
@@ -177,8 +188,13 @@ chapter.claim("15.3", max(arrived[0.8]) < 0.01 and min(arrived[1.2]) > 10)
 
 # %% [markdown]
 # ## 15.4 Clipping (裁剪梯度)
-# The cure for explosion: where the joint norm of all gradients exceeds θ, all are scaled by θ/norm. The norm then is θ,
-# the direction stays, and smaller gradients are not touched at all.
+# The cure for explosion: where the joint norm of all gradients g exceeds θ, all are scaled down to it:
+#
+# $$
+# g \leftarrow \min \left( \frac{\theta}{\lVert g \rVert}, 1 \right) g
+# $$
+#
+# The norm then is θ, the direction stays, and smaller gradients are not touched at all.
 
 # %%
 print(inspect.getsource(training.clip_gradients).split('"""')[2])

@@ -138,7 +138,13 @@ chapter.claim("16.3", np.allclose(alone[-1].asnumpy(), outputs[-1][:1].asnumpy()
 # %% [markdown]
 # ## 16.5 Perplexity (困惑度)
 # Perplexity is the exponential of the mean cross-entropy: among how many equally likely characters the model hesitates.
-# It is 1 for one that is always right, V for one that knows nothing, infinite for one that is certain and wrong.
+# Where it gave n true characters the probabilities p, it is
+#
+# $$
+# \exp \left( -\frac{1}{n} \sum_{i=1}^{n} \log p_i \right)
+# $$
+#
+# That is 1 for one that is always right, V for one that knows nothing, infinite for one that is certain and wrong.
 
 # %%
 truth = np.array([3, 1, 4, 1, 5])
@@ -158,7 +164,12 @@ for name, p in guesses.items():
 # %% [markdown]
 # ## 16.7 Epoch, batch size, iteration (迭代)
 # The corpus in use: the first characters of the embedded songs, newlines as spaces, as in the notes. An epoch sees each
-# row once; an iteration is one batch, one update of the weights.
+# row once; an iteration is one batch, one update of the weights. L characters in N adjacent rows, T steps
+# a batch, are so many iterations an epoch:
+#
+# $$
+# \left\lfloor \frac{\lfloor L / N \rfloor - 1}{T} \right\rfloor
+# $$
 
 # %%
 text = data.embedded_songs()[: opt.characters].replace("\n", " ")

@@ -30,9 +30,13 @@ def on_device(array):
 
 # %% [markdown]
 # ## A convolution is a matrix (卷积写成矩阵)
-# A kernel of 3×3 on 4×4 pixels has 2×2 outputs. With the pixels in one column that is a matrix M with a row for each
-# output: the nine weights stand in each row, moved, and all else is 0. Its transpose, Mᵀ, takes 2×2 pixels to 4×4. That
-# is the transposed convolution with the same kernel, and its name.
+# A kernel of 3×3 on 4×4 pixels has 2×2 outputs. With the pixels x in one column that is a matrix M with a row for each
+# output: the nine weights stand in each row, moved, and all else is 0. Its transpose takes 2×2 pixels y to 4×4. Beside
+# the convolution, on the left, that is the transposed convolution with the same kernel, and its name:
+#
+# $$
+# x \mapsto M x, \qquad y \mapsto M^\top y
+# $$
 
 # %%
 kernel = np.arange(1.0, 10).reshape(3, 3)
@@ -72,7 +76,12 @@ for ax, array, title in (
 # %% [markdown]
 # ## How large the output is (输出大小)
 # N pixels lie S apart, the kernel F reaches beyond the last one, and the padding P is cut off on both sides:
-# (N − 1)·S − 2P + F. It is the convolution's formula, solved for the input; and what Gluon makes.
+#
+# $$
+# (N - 1) \cdot S - 2P + F
+# $$
+#
+# It is the convolution's formula, solved for the input; and what Gluon makes.
 
 # %%
 checked = 0

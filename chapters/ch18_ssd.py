@@ -37,7 +37,12 @@ opt = chapter.options(
 # ## 18.1 Anchors at a pixel (锚框)
 # With n sizes and m ratios there would be n·m pairs. SSD takes the sizes with the first ratio, (sᵢ, r₁), and the ratios
 # with the first size, (s₁, rⱼ). The pair (s₁, r₁) stands in both rows and is taken once: n + m − 1 anchors a pixel. A
-# size is a share of the picture's height, a ratio is width over height in pixels.
+# size is a share of the picture's height, a ratio is width over height in pixels. So the anchor of s and r in a picture
+# of H rows and W columns has, as fractions of these, the height and the width
+#
+# $$
+# h = \frac{s}{\sqrt{r}}, \qquad w = s \sqrt{r} \cdot \frac{H}{W}
+# $$
 
 # %%
 sizes, ratios = [0.75, 0.5, 0.25], [1, 2, 0.5]
@@ -77,8 +82,15 @@ chapter.erratum(
 
 # %% [markdown]
 # ## 18.3 Which anchor covers the dog (交并比)
-# How well two boxes agree is their intersection over their union, IoU. The scene is drawn, so the dog's true box is
-# known. Of the five anchors at the picture's middle, the one of size 0.75 and ratio 1 covers it best, as in the notes.
+# How well two boxes a and b agree is their intersection over their union, measured by areas:
+#
+# $$
+# \operatorname{IoU}(a, b) = \frac{\left| a \cap b \right|}{\left| a \cup b \right|} =
+# \frac{\left| a \cap b \right|}{\left| a \right| + \left| b \right| - \left| a \cap b \right|}
+# $$
+#
+# The scene is drawn, so the dog's true box is known. Of the five anchors at the picture's middle, the one of size 0.75
+# and ratio 1 covers it best, as in the notes.
 
 # %%
 dog = scene.labels[:, 1:]  # (1, 4)
@@ -141,8 +153,15 @@ plot.boxes(some, axes[1], [f"{i}: {told[k]}" for i, k in enumerate(matched)], ob
 
 # %% [markdown]
 # A matched anchor learns its offsets (偏移量): the shift of the centre in anchor sides, the logarithms of the ratios of
-# sides, divided by variances so that the four are about equally large. The others learn the background; with hard
-# negatives (难例挖掘) only those that the network gets most wrong, three for each matched anchor.
+# sides, divided by variances so that the four are about equally large. With the index a for what is the anchor's:
+#
+# $$
+# d_x = \frac{x - x_a}{0.1 w_a}, \qquad d_y = \frac{y - y_a}{0.1 h_a}, \qquad
+# d_w = \frac{1}{0.2} \log \frac{w}{w_a}, \qquad d_h = \frac{1}{0.2} \log \frac{h}{h_a}
+# $$
+#
+# The others learn the background; with hard negatives (难例挖掘) only those that the network gets most wrong, three for
+# each matched anchor.
 
 # %%
 labels, scores = truth[None], np.random.default_rng(opt.seed).normal(size=(1, 3, len(some))).astype("float32")

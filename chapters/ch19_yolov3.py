@@ -59,6 +59,11 @@ chapter.claim("19.1", all(416 / shape[2] == head.stride for head, shape in zip(n
 # ## 19.2 How many boxes (边界框的个数)
 # Three boxes a cell, each of four numbers for its place, one for whether there is anything, and one a class: with the
 # 80 classes of COCO, 85. The small network that comes with the package, of three classes, says as many, of 8 numbers.
+# The three grids over 416 pixels have so many boxes:
+#
+# $$
+# 3 \left( 13^2 + 26^2 + 52^2 \right)
+# $$
 
 # %%
 rows = yolo.decode_maps([np.zeros(shape, np.float32) for shape in shapes], net.heads)
@@ -162,8 +167,15 @@ kernels = next(v for name, v in params.items() if name.endswith("weight"))
 chapter.claim("19.5", np.array_equal(values[4 * first : 4 * first + kernels.size].reshape(kernels.shape), kernels))
 
 # %% [markdown]
-# One cell's numbers become a box: σ of two of them is the centre in the cell, e to the other two is a factor of the
-# anchor, and σ again gives objectness and classes.
+# One cell's numbers t become a box: σ of two of them is the centre in the cell, e to the other two is a factor of the
+# anchor. With the cell's column and row c, the anchor's sides p in cells, and g cells along a side of the grid, it is
+#
+# $$
+# x = \frac{\sigma(t_x) + c_x}{g}, \qquad y = \frac{\sigma(t_y) + c_y}{g}, \qquad
+# w = \frac{p_w e^{t_w}}{g}, \qquad h = \frac{p_h e^{t_h}}{g}
+# $$
+#
+# as fractions of the network's input, and σ again gives objectness and classes.
 
 # %%
 maps = [m.asnumpy() for m in small(nd.array(X))]

@@ -85,9 +85,19 @@ for row, name in zip(axes, shown):
     row[0].set_ylabel(f"{name}\n{outputs[name].shape[1:]}", fontsize="small")
 
 # %% [markdown]
-# What a layer's Gram matrix keeps is which channels are strong together, not where: shuffled positions give the same
-# matrix. It is divided by c·h·w, so that a large picture weighs no more than a small one. Total variation is half the
-# mean difference of neighbours, down and across.
+# What a layer's Gram matrix keeps is which channels, c and d, are strong together, not where: shuffled positions k give
+# the same matrix. It is divided by C·H·W, so that a large picture weighs no more than a small one:
+#
+# $$
+# G_{c,d} = \frac{1}{C H W} \sum_k Y_{c,k} Y_{d,k}
+# $$
+#
+# Total variation is half the mean difference of neighbours, down and across:
+#
+# $$
+# \frac{1}{2} \left( \operatorname{mean} \left| x_{i+1,j} - x_{i,j} \right| +
+# \operatorname{mean} \left| x_{i,j+1} - x_{i,j} \right| \right)
+# $$
 
 # %%
 print(inspect.getsource(style.gram).split('"""')[2])
@@ -114,6 +124,12 @@ ax.figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
 
 # %% [markdown]
 # ## What each loss does alone (内容损失、样式损失、总变差损失)
+# A transfer minimises the sum of the three losses, of content, style and total variation, each with a weight:
+#
+# $$
+# L = w_c L_c + w_s L_s + w_t L_t
+# $$
+#
 # Two start from faint noise: the content loss alone brings the scene back, without fine detail and without colour, for
 # the content layer's filters are grey; the style loss alone paints the texture and palette, with no scene. Total
 # variation alone, from the lake, flattens.

@@ -115,14 +115,26 @@ axes[1].legend(fontsize="small")
 # %% [markdown]
 # ## 21.2 Bounded, unbounded (有界与无界)
 # The notes say that hinge is unbounded and for labels, and that the loss of the semi-supervised SVM must not go to
-# infinity. Of one example with a label, hinge and cross-entropy do not differ in that: both grow as fast as the margin
-# falls below zero. They differ at the other end. Hinge is exactly 0 past its margin, cross-entropy never: it goes on
-# pushing what is right already, ever more weakly.
+# infinity. Of one example with the output f and a label y, −1 or 1, hinge and cross-entropy are
 #
-# Without a label one takes what the better answer would cost. Of hinge that is max(0, 1 − |f|), the hat of the
-# transductive SVM (Joachims 1999); of cross-entropy the entropy of the network's own answer takes that place
-# (Grandvalet & Bengio 2005). These are bounded, by 1 and by log 2, and only those: so no unlabelled example, however
-# wrong the guess, can drive the loss to infinity.
+# $$
+# \max(0, 1 - y f), \qquad \log \left( 1 + e^{-y f} \right)
+# $$
+#
+# In being unbounded they do not differ: both grow as fast as the margin y·f falls below zero. They differ at the other
+# end. Hinge is exactly 0 past its margin, cross-entropy never: it goes on pushing what is right already, ever more
+# weakly.
+#
+# Without a label one takes what the better answer would cost. Of hinge that is the hat of the transductive SVM
+# (Joachims 1999); of cross-entropy the entropy of the network's own answer p takes that place (Grandvalet & Bengio
+# 2005):
+#
+# $$
+# \max(0, 1 - \left| f \right|), \qquad -p \log p - (1 - p) \log(1 - p) \quad \text{with } p = \sigma(f)
+# $$
+#
+# These are bounded, by 1 and by log 2, and only those: so no unlabelled example, however wrong the guess, can drive the
+# loss to infinity.
 
 
 # %%

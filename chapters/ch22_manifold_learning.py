@@ -30,10 +30,15 @@ k = opt.num_neighbors
 
 # %% [markdown]
 # ## A score (近邻保持率)
-# What a drawing should keep is who is near to whom. For every point take its k nearest neighbours before and after: the
-# score is the share of the former that are among the latter. A copy keeps all; points thrown down at random keep
-# k/(n − 1), what chance gives. On a line that is read off by hand: when the first and the third of 0, 1, 3, 10 change
-# places, two of the four nearest neighbours remain.
+# What a drawing should keep is who is near to whom. For each of n points take its k nearest neighbours before, B, and
+# after, A. The score is the share of the former that are among the latter:
+#
+# $$
+# \frac{1}{n k} \sum_{i=1}^{n} \left| B_i \cap A_i \right|
+# $$
+#
+# A copy keeps all; points thrown down at random keep k/(n − 1), what chance gives. On a line that is read off by hand:
+# when the first and the third of 0, 1, 3, 10 change places, two of the four nearest neighbours remain.
 
 
 # %%

@@ -27,7 +27,8 @@ def main() -> int:
     """Make the pages and return an exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--full", action="store_true", help="run the chapters in full")
-    parser.add_argument("--chapters", type=int, nargs="+", metavar="N", help="some chapters only, for a look")
+    known = range(1, 23)
+    parser.add_argument("--chapters", type=int, nargs="+", metavar="N", choices=known, help="some only, for a look")
     parser.add_argument("--gettext", action="store_true", help="write the messages for translators instead")
     chosen = parser.parse_args()
     assemble(chosen.chapters, quick=not chosen.full)
@@ -43,7 +44,7 @@ def main() -> int:
 
 def sphinx(builder: str, language: str, out: Path, environment: dict[str, str]) -> int:
     """Run Sphinx once and return its exit status."""
-    words = ["-W", "--keep-going", "-b", builder, "-c", str(BOOK), "-d", str(BUILD / f"doctrees-{language}")]
+    words = ["-W", "--keep-going", "-b", builder, "-c", str(BOOK), "-d", str(BUILD / f"doctrees-{builder}-{language}")]
     command = [sys.executable, "-m", "sphinx", *words, str(SOURCE), str(out)]
     return subprocess.run(command, env={**environment, "BOOK_LANGUAGE": language}).returncode
 
@@ -95,8 +96,9 @@ def digest() -> str:
     found = hashlib.sha256()
     for folder in (ROOT / "gluonbook", ROOT / "datasets"):
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and not {"__pycache__", "cli"} & set(path.parts):
-                found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+            name = path.relative_to(ROOT)
+            if path.is_file() and not {"__pycache__", "cli"} & set(name.parts):
+                found.update(name.as_posix().encode() + path.read_bytes())
     return found.hexdigest()[:16]
 
 

@@ -7,11 +7,12 @@ import argparse
 import ast
 import math
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 import numpy as np
 
@@ -43,13 +44,50 @@ class _State:
 
 
 _running: Optional[_State] = None
+_notebook: Optional[tuple[str, list[str]]] = None  # the chapter's name and arguments, where a notebook gave them
+
+
+def notebook(name: str, arguments: str = "") -> None:
+    """Say which chapter this notebook is, and with which arguments of its command line ``options`` works from here on.
+
+    The kernel's own arguments mean nothing to a chapter. Called again, the latest call holds. Outside of a notebook,
+    the command line does.
+
+    Args:
+        name: of the chapter's script; figures and numbers go to ``out/NAME``.
+        arguments: as behind ``gluonbook run 16``.
+
+    Raises:
+        ValueError: a name that is a path, or a quotation that does not end; what the chapter does not know, ``options``
+            refuses.
+        TypeError: arguments that are no text.
+
+    >>> notebook("ch16_rnn_lyrics", "--quick --seed 3")
+    """
+    global _notebook
+    if not name or Path(name).name != name:
+        raise ValueError(f"name must be a chapter's, such as 'ch16_rnn_lyrics', got {name!r}")
+    if not isinstance(arguments, str):
+        raise TypeError(f"arguments must be a text, such as '--quick', got {arguments!r} ({type(arguments).__name__})")
+    try:
+        _notebook = name, shlex.split(arguments)
+    except ValueError as error:
+        raise ValueError(f"arguments must be words as on a command line, got {arguments!r}: {error}") from None
+
+
+class _NotebookParser(argparse.ArgumentParser):
+    """Raises where a command line would print a usage and leave: in a kernel there is nothing to leave."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"arguments of chapter.notebook: {message}\n{self.format_usage()}".rstrip()) from None
 
 
 def options(**settings: Any) -> SimpleNamespace:
     """Turn keyword defaults into command-line flags, parse them, and seed Python, NumPy and MXNet.
 
     Every chapter also has ``--quick`` (smaller defaults; a flag that is given wins), ``--out DIR``, ``--seed``,
-    ``--device`` and ``--show``. In a notebook the kernel's arguments are left alone and the defaults hold.
+    ``--device`` and ``--show``. In a notebook the kernel's arguments are left alone: those that ``notebook`` was given
+    hold, or the defaults.
 
     Args:
         settings: by name, a value or an ``option``; ``num_epochs=30`` becomes ``--num-epochs 30``.
@@ -58,12 +96,14 @@ def options(**settings: Any) -> SimpleNamespace:
         a namespace with a value a setting, and ``quick``, ``out`` (Path), ``seed``, ``device`` (mx.Context),
         ``devices`` (all that were named, ``device`` first, for trainings that divide their batches; ``auto`` takes
         every GPU), ``show``.
+
+    Raises:
+        ValueError: in a notebook, an argument that the chapter does not know, or whose value is wrong.
+        SystemExit: in a script, the same.
     """
     global _running
-    main = sys.modules["__main__"]
-    script = Path(getattr(main, "__file__", None) or "notebook")
+    parser, script, arguments = _command_line()
     settings = {name: value if isinstance(value, option) else option(value) for name, value in settings.items()}
-    parser = argparse.ArgumentParser(prog=script.name, description=(main.__doc__ or "").split("\n")[0])
     for name, setting in settings.items():
         about = (
             f"{setting.help} (default {setting.default}{'' if setting.quick is None else f', quick {setting.quick}'})"
@@ -77,7 +117,7 @@ def options(**settings: Any) -> SimpleNamespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu(0), or several: gpu(0),gpu(1)")
     parser.add_argument("--show", action="store_true", help="show the figures in windows, too")
-    chosen = parser.parse_args([] if in_notebook() else None)
+    chosen = parser.parse_args(arguments)
     for name, setting in settings.items():
         if getattr(chosen, name) is None:
             use_quick = chosen.quick and setting.quick is not None
@@ -85,6 +125,17 @@ def options(**settings: Any) -> SimpleNamespace:
     _prepare(chosen)
     _running = _State(script.stem, SimpleNamespace(**vars(chosen)), {}, {})
     return _running.options
+
+
+def _command_line() -> tuple[argparse.ArgumentParser, Path, Optional[list[str]]]:
+    """Return an empty parser, the script's path, and the arguments to parse; None is ``sys.argv``."""
+    main = sys.modules["__main__"]
+    script = Path(getattr(main, "__file__", None) or "notebook")
+    if not in_notebook():
+        about = (main.__doc__ or "").split("\n")[0]
+        return argparse.ArgumentParser(prog=script.name, description=about), script, None
+    name, arguments = _notebook or (script.stem, [])
+    return _NotebookParser(prog=name), Path(name), arguments
 
 
 def _prepare(chosen: argparse.Namespace) -> None:
@@ -222,6 +273,7 @@ class Chapter:
     path: Path
     title: str  # "back-propagation through time", from the file's name
     question: str
+    needs: str
     time: str
     claims: tuple[str, ...]
 
@@ -241,6 +293,7 @@ def read_header(path: Path) -> Chapter:
     patterns = {
         "title": r"^Chapter (\d+): (.+)$",
         "question": r"^Asks: +((?:.+\n?)+?)(?=^\w+: )",
+        "needs": r"^Needs: +((?s:.+?))(?=\s*Time: |^\w+: )",
         "time": r"Time: (.+?)\.?$",
         "claims": r"^Claims: +((?:.+\n?)+)",
     }
@@ -254,6 +307,7 @@ def read_header(path: Path) -> Chapter:
         path,
         part["title"][2],
         " ".join(part["question"][1].split()),
+        " ".join(part["needs"][1].split()),
         part["time"][1],
         tuple(part["claims"][1].split()),
     )

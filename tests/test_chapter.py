@@ -17,6 +17,7 @@ from gluonbook._mxnet import mx, nd
 def script(isolated, monkeypatch):
     """Run each test as if it were the script ``ch99_test.py``, in an empty folder."""
     monkeypatch.setattr(chapter, "_running", None)
+    monkeypatch.setattr(chapter, "_notebook", None)
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "/somewhere/ch99_test.py", raising=False)
     monkeypatch.setattr(sys, "argv", ["ch99_test.py", "--device", "cpu"])
 
@@ -32,6 +33,7 @@ def notebook(monkeypatch):
     """Make it look as if an IPython kernel ran this code."""
     shell = types.SimpleNamespace(kernel=None)
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(chapter.devices, "try_all_gpus", lambda: [mx.cpu()])
     return shell
 
 
@@ -123,6 +125,66 @@ def test_a_notebook_leaves_the_kernels_arguments_alone(monkeypatch, notebook):
     monkeypatch.setattr(chapter.devices, "try_all_gpus", lambda: ["all", "of them"])
     opt = chapter.options(filters=chapter.option(96, quick=8))
     assert (opt.filters, opt.quick, opt.device, opt.devices) == (96, False, "all", ["all", "of them"])
+
+
+def test_a_notebook_that_says_its_chapter_has_its_folder_and_arguments(notebook):
+    chapter.notebook("ch16_rnn_lyrics", "--quick --name 'a b'")
+    opt = chapter.options(filters=chapter.option(96, quick=8), name="")
+    assert (opt.filters, opt.quick, opt.name) == (8, True, "a b")
+    assert opt.out.as_posix() == "out/ch16_rnn_lyrics"
+    chapter.report()
+    assert metrics("out/ch16_rnn_lyrics")["chapter"] == "ch16_rnn_lyrics"
+
+
+def test_the_latest_arguments_of_a_notebook_hold_each_time(notebook):
+    for arguments, found in (("--filters 5", 5), ("--filters 6", 6), ("", 96)):
+        chapter.notebook("ch16_rnn_lyrics", arguments)
+        assert [chapter.options(filters=96).filters for _ in range(2)] == [found, found]
+    chapter.notebook("ch15_bptt")
+    assert chapter.options().out.as_posix() == "out/ch15_bptt"
+
+
+def test_outside_of_a_notebook_the_command_line_holds(argv):
+    argv("--filters", "7")
+    chapter.notebook("ch16_rnn_lyrics", "--filters 5")
+    opt = chapter.options(filters=96)
+    assert (opt.filters, opt.out.as_posix()) == (7, "out/ch99_test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--filter-size 3", "unrecognized arguments: --filter-size 3"),
+        ("--filters many", "argument --filters: invalid int value: 'many'"),
+        ("--quick --seed", "argument --seed: expected one argument"),
+    ],
+)
+def test_a_wrong_argument_in_a_notebook_is_an_error_that_says_which_are_right(notebook, capsys, arguments, message):
+    chapter.notebook("ch16_rnn_lyrics", arguments)
+    with pytest.raises(ValueError, match=r"^arguments of chapter\.notebook: ") as refused:
+        chapter.options(filters=96)
+    first, usage = str(refused.value).split("\n", 1)
+    assert first == f"arguments of chapter.notebook: {message}"
+    assert usage.startswith("usage: ch16_rnn_lyrics [-h] [--filters FILTERS]")
+    assert refused.value.__suppress_context__
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("",), ValueError, "name must be a chapter's, such as 'ch16_rnn_lyrics', got ''"),
+        (("out/ch16",), ValueError, "name must be a chapter's, such as 'ch16_rnn_lyrics', got 'out/ch16'"),
+        (("ch16", "--out 'a"), ValueError, 'arguments must be words as on a command line, got "--out \'a": No closing'),
+        (("ch16", ["--quick"]), TypeError, r"arguments must be a text, such as '--quick', got \['--quick'\] \(list\)"),
+    ],
+)
+def test_a_notebook_s_wrong_words_are_refused_and_the_former_hold(notebook, arguments, error, message):
+    chapter.notebook("ch15_bptt", "--seed 3")
+    with pytest.raises(error, match=f"^{message}"):
+        chapter.notebook(*arguments)
+    opt = chapter.options()
+    assert (opt.out.as_posix(), opt.seed) == ("out/ch15_bptt", 3)
 
 
 def test_several_devices_are_there_for_trainings_and_the_first_for_all_else(argv):
@@ -268,6 +330,7 @@ def test_a_header_is_read_without_running_the_chapter(tmp_path):
         path=path,
         title="what does a thing: do?",
         question="how large is it, and how many are there?",
+        needs="no data, no GPU.",
         time="4 s (--quick 2 s) on two cores",
         claims=("7.1", "7.2", "7.10"),
     )
@@ -278,9 +341,10 @@ def test_a_header_is_read_without_running_the_chapter(tmp_path):
     [
         ("Chapter 7: ", "Chapter seven: ", "title"),
         ("Asks: ", "Wants: ", "question"),
+        ("Needs: ", "Wants: ", "needs"),
         ("Time: ", "", "time"),
         ("Claims: ", "Shows: ", "claims"),
-        (HEADER, "x = 1\n", "title, question, time, claims"),
+        (HEADER, "x = 1\n", "title, question, needs, time, claims"),
     ],
 )
 def test_a_header_without_a_part_is_refused_with_its_name(tmp_path, old, new, missing):

@@ -1,10 +1,14 @@
 """The command's frame: help, chapters, env, errors in one line."""
 
+import importlib.util
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
+from cli_helpers import assert_refused
 
 import gluonbook
 from gluonbook import cli as command_line
@@ -57,6 +61,54 @@ def test_run_refuses_an_unknown_flag_with_status_2(tmp_path):
     assert done.returncode == 2
     assert "unrecognized arguments: --colour red" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_notebook_writes_a_chapter_here_and_says_how_to_open_it(cli, isolated):
+    status, out, err = cli("notebook", "16", "--quick")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[0] == "ch16_rnn_lyrics.ipynb"
+    assert "jupyter lab ch16_rnn_lyrics.ipynb" in out
+    made = json.loads(Path("ch16_rnn_lyrics.ipynb").read_text(encoding="utf-8"))
+    assert 'chapter.notebook("ch16_rnn_lyrics", "--quick")' in made["cells"][1]["source"]
+    assert any("循环神经网络" in cell["source"] for cell in made["cells"])
+    assert [path.name for path in Path().iterdir()] == ["ch16_rnn_lyrics.ipynb"]
+
+
+@pytest.mark.parametrize(("there", "told"), [(True, False), (False, True)])
+def test_notebook_says_how_to_install_jupyter_where_it_is_missing(cli, isolated, monkeypatch, there, told):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: there if name == "jupyterlab" else find_spec(name))
+    _, out, _ = cli("notebook", "15", "-o", "my notes/a.ipynb")
+    assert "jupyter lab 'my notes/a.ipynb'" in out
+    assert ("pip install jupyterlab" in out) is told
+    assert 'chapter.notebook("ch15_bptt")' in Path("my notes/a.ipynb").read_text(encoding="utf-8").replace("\\", "")
+
+
+def test_notebook_keeps_what_a_reader_changed_unless_forced(cli, isolated):
+    path = Path("ch15_bptt.ipynb")
+    cli("notebook", "15")
+    written = path.read_bytes()
+    assert cli("notebook", "15")[0] == 0  # nothing to lose
+    path.write_bytes(written + b"\n")
+    for flags in ([], ["--quick"]):
+        assert_refused(cli("notebook", "15", *flags), "ch15_bptt.ipynb is there and holds something else; --force")
+        assert path.read_bytes() == written + b"\n"
+    assert cli("notebook", "15", "--force")[0] == 0
+    assert path.read_bytes() == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["99"], "there is no chapter 99; there are 1, 2"),
+        (["15", "-o", "bptt.json"], "-o must name a file that ends in .ipynb, got 'bptt.json'"),
+        (["15", "-o", "."], "-o must name a file that ends in .ipynb, got '.'"),
+        (["15", "--seed", "3"], "No such option"),
+    ],
+)
+def test_notebook_refuses_what_it_cannot_write(cli, isolated, arguments, message):
+    assert_refused(cli("notebook", *arguments), message)
+    assert list(Path().iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["lyrics", "nothing"], ["env", "more"], ["--nothing"]])

@@ -39,6 +39,7 @@ python_use_unqualified_type_names = True
 
 html_theme = "furo"
 html_title = "gluonbook"
+html_favicon = "static/icon.svg"
 html_static_path = ["static"]
 html_css_files = ["book.css"]
 html_math_renderer = "mathml"
@@ -56,6 +57,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "chapters",
     "filename_pattern": r"/ch\d\d_",
     "within_subsection_order": "FileNameSortKey",
+    "parallel": 2,
     "reset_argv": "gallery.arguments",
     "reference_url": {"gluonbook": None},
     "doc_module": ("gluonbook",),

@@ -11,9 +11,12 @@ from sphinx.application import Sphinx
 # The head and the foot that sphinx-gallery gives a page; ours has its downloads at the top.
 GALLERY_NOTE = re.compile(r"\.\. only:: html\n\n    \.\. note::\n[\s\S]*?to download.*\n")
 GALLERY_FOOT = re.compile(r"\n\.\. _sphx_glr_download_[\s\S]*\Z")
+# A call in a page's code: a string is one piece or three, and sphinx-gallery may have made the name a link.
+QUOTE, NEXT = '(?:"|&quot;)', '(?:</span><span class="s2">)?'
 CLAIM = re.compile(
-    r'(<span class="n">chapter</span><span class="o">\.</span><span class="n">(?:claim|erratum)</span>'
-    r'<span class="p">\(</span>\s*<span class="s2">&quot;)(\d+\.\d+)(&quot;</span>)'
+    r'((?:<a [^>]*>)?<span class="n">chapter</span><span class="o">\.</span><span class="n">(?:claim|erratum)</span>'
+    rf'(?:</a>)?<span class="p">\(</span>(?:\s|<span class="w">\s*</span>)*<span class="s2">{QUOTE}{NEXT})'
+    rf"(\d+\.\d+)({NEXT}{QUOTE}</span>)"
 )
 
 

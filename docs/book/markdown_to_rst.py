@@ -15,7 +15,10 @@ from markdown_it.tree import SyntaxTreeNode
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 UNDERLINES = {"h1": "=", "h2": "-", "h3": "~"}
-LOOKS_LIKE_A_BLOCK = re.compile(r"([-+•‣⁃]|\(?(\w|\d+|[ivxlcdm]+)[.)])\s|\.\. |__ |:[^:\s]|>>> |([!-/:-@[-`{-~])\3{3}")
+PUNCTUATION = r"[!-/:-@\[-`{-~]"
+LOOKS_LIKE_A_BLOCK = re.compile(r"[!-/:-@\[\]-`{-~•‣⁃]|(\w|\d+|[ivxlcdm]+|[IVXLCDM]+)[.)](\s|\Z)")
+LOOKS_LIKE_A_RULE = re.compile(rf"^({PUNCTUATION})\1*$", re.MULTILINE)  # above or below a title
+ONE_RUN = re.compile(r"[^\s`]([^\n`]*[^\s`])?")
 
 
 def markdown_to_rst(text: str) -> str:
@@ -30,17 +33,17 @@ def markdown_to_rst(text: str) -> str:
     Raises:
         ValueError: the text uses something that is not known here; the message names it.
 
-    >>> print(markdown_to_rst("The *mean* of `x` is $\\\\bar x$."), end="")
-    The *mean* of ``x`` is :math:`\\bar x`.
+    >>> print(markdown_to_rst("The *mean* $m$ of `x` is 2."), end="")
+    The *mean* :math:`m` of ``x`` is 2.
     """
-    parser = MarkdownIt("commonmark").use(dollarmath_plugin, allow_digits=False)
+    parser = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin, allow_digits=False, double_inline=True)
     return "\n\n".join(_blocks(SyntaxTreeNode(parser.parse(text)))) + "\n"
 
 
 def _blocks(parent: SyntaxTreeNode) -> Iterator[str]:
     for node in parent.children:
-        if node.type == "heading":
-            title = _inline(node.children[0]).replace("\n", " ")
+        if node.type == "heading" and parent.is_root and node.children[0].content:
+            title = _paragraph(node.children[0]).replace("\n", " ")
             if node.tag not in UNDERLINES:
                 raise ValueError(f"a heading of level {node.tag} is not known, at most h3: {title!r}")
             yield f"{title}\n{UNDERLINES[node.tag] * column_width(title)}"
@@ -48,25 +51,26 @@ def _blocks(parent: SyntaxTreeNode) -> Iterator[str]:
             yield _paragraph(node.children[0])
         elif node.type in ("bullet_list", "ordered_list"):
             yield "\n\n".join(_items(node))
-        elif node.type == "fence":
+        elif node.type == "fence" and node.content.strip() and re.fullmatch(r"[\w+-]*", node.info):
             yield f".. code-block:: {node.info or 'none'}\n\n" + textwrap.indent(node.content.rstrip("\n"), "   ")
-        elif node.type == "math_block":
+        elif node.type == "math_block" and node.content.strip():
             yield ".. math::\n\n" + textwrap.indent(node.content.strip("\n"), "   ")
         else:
-            raise ValueError(f"Markdown of the kind {node.type!r} is not known: {_source(node)!r}")
+            raise ValueError(f"Markdown of the kind {node.type!r} is not known here: {_source(node)!r}")
 
 
 def _items(node: SyntaxTreeNode) -> Iterator[str]:
     start = int(node.attrs.get("start", 1))
     for number, item in enumerate(node.children, start):
-        mark = "- " if node.type == "bullet_list" else f"{number}. "
+        mark = f"{item.markup} " if node.type == "bullet_list" else f"{number}{item.markup} "
         inner = "\n\n".join(_blocks(item))
         yield mark + textwrap.indent(inner, " " * len(mark))[len(mark) :]
 
 
 def _paragraph(inline: SyntaxTreeNode) -> str:
-    text = _inline(inline)
-    if inline.children and inline.children[0].type == "text" and LOOKS_LIKE_A_BLOCK.match(text):
+    text = LOOKS_LIKE_A_RULE.sub(r"\\ \g<0>", _inline(inline))
+    first = next(child for child in inline.children if child.type != "text" or child.content)
+    if first.type == "text" and LOOKS_LIKE_A_BLOCK.match(text):
         return "\\" + text
     return text
 
@@ -76,6 +80,8 @@ def _inline(node: SyntaxTreeNode) -> str:
     text, previous = "", "text"
     for child in node.children:
         piece = _piece(child)
+        if not piece:
+            continue
         marked = not {"text", "softbreak"} >= {child.type, previous}
         if marked and text and not text[-1].isspace() and not piece[0].isspace():
             text += "\\ "
@@ -84,19 +90,21 @@ def _inline(node: SyntaxTreeNode) -> str:
 
 
 def _piece(node: SyntaxTreeNode) -> str:
-    if node.type == "text":
-        return re.sub(r"([\\*`|_]|:(?=:))", r"\\\1", node.content)
+    if node.type == "text" and "$$" not in node.content:
+        return re.sub(r"([\\*`|_@]|:(?=\S))", r"\\\1", node.content)  # @ and : would make addresses into links
     if node.type == "softbreak":
         return "\n"
-    if node.type == "code_inline":
+    if node.type == "code_inline" and ONE_RUN.fullmatch(node.content):
         return f"``{node.content}``"
-    if node.type == "math_inline" and "\n" not in node.content:
+    if node.type == "math_inline" and ONE_RUN.fullmatch(node.content):
         return f":math:`{node.content}`"
     if node.type in ("em", "strong") and all(child.type in ("text", "softbreak") for child in node.children):
         mark = "*" if node.type == "em" else "**"
         return mark + _inline(node) + mark
-    if node.type == "link" and all(child.type == "text" for child in node.children):
-        return f"`{_inline(node)} <{node.attrs['href']}>`__"
+    if node.type == "link" and all(child.type == "text" for child in node.children) and set(node.attrs) == {"href"}:
+        text, address = _inline(node), str(node.attrs["href"])
+        if text.strip() == text != "" != address:
+            return f"`{text} <{address.replace('_', chr(92) + '_')}>`__"
     raise ValueError(f"Markdown of the kind {node.type!r} is not known here: {_source(node)!r}")
 
 

@@ -67,10 +67,10 @@ def read_table(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def claim_link(identifier: str, chapters: Sequence[Chapter], up: str = "") -> str:
+def claim_link(identifier: str, chapters: Sequence[Chapter]) -> str:
     """Return a link to the line that shows a claim, or its number alone where the book lacks the chapter."""
     found = [entry for entry in chapters if identifier in entry.claims]
-    return f"`{identifier} <{up}chapters/{found[0].path.stem}.html#claim-{identifier}>`__" if found else identifier
+    return f"`{identifier} <chapters/{found[0].path.stem}.html#claim-{identifier}>`__" if found else identifier
 
 
 def list_table(rows: Sequence[Sequence[str]], widths: str, name: str) -> str:
@@ -88,15 +88,17 @@ def claims_page(chapters: Sequence[Chapter]) -> str:
     Raises:
         ValueError: the table and the chapters name different claims.
     """
-    table = {row["id"]: row for row in read_table("claims.csv")}
+    rows = read_table("claims.csv")
+    table = {row["id"]: row for row in rows}
     named = [claim for entry in gb.chapter.chapters() for claim in entry.claims]
-    if list(table) != named:
-        raise ValueError(f"claims.csv and the chapters differ in {sorted(set(table) ^ set(named)) or 'their order'}")
+    if [row["id"] for row in rows] != named:
+        odd = sorted(set(table) ^ set(named)) or "order or number"
+        raise ValueError(f"claims.csv and the chapters' own claims differ in {odd}")
     sections = [CLAIMS_HEAD]
     for entry in chapters:
-        rows = [(claim_link(claim, chapters), table[claim]["notes"], table[claim]["holds"]) for claim in entry.claims]
+        cells = [(claim_link(claim, chapters), table[claim]["notes"], table[claim]["holds"]) for claim in entry.claims]
         title = f":doc:`{entry.number} {heading(entry)} <chapters/{entry.path.stem}>`"
-        table_text = list_table([("", "the notes say", "what was found"), *rows], "6 47 47", "claims")
+        table_text = list_table([("", "the notes say", "what was found"), *cells], "6 47 47", "claims")
         sections.append(f"{title}\n{'-' * 2 * len(title)}\n\n{table_text}\n")
     return "".join(sections)
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "stylize": ("gluonbook.cli.style", "stylize", "Give CONTENT the style of STYLE: two pictures in, a third one out."),
     "chapters": ("gluonbook.cli.chapters", "chapters", "List the chapters: number, title, question, time."),
     "run": ("gluonbook.cli.chapters", "run", "Run a chapter by its number."),
+    "notebook": ("gluonbook.cli.chapters", "notebook", "Write a chapter as a Jupyter notebook."),
     "env": ("gluonbook.cli.env", "env", "Print what a bug report needs."),
 }
 INTERRUPTED = 130
