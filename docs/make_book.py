@@ -4,6 +4,9 @@
 
 Chapters are run with ``--quick`` unless ``--full`` is given; a chapter runs again only where it, or the package, has
 changed. Every warning is an error.
+
+``--gettext`` brings the Chinese catalogues in ``book/locale`` up to date: what is new or has changed is empty or marked
+as fuzzy there until somebody translates it. ``pages.TRANSLATED`` names the pages that have one.
 """
 
 import argparse
@@ -29,13 +32,13 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="run the chapters in full")
     known = range(1, 23)
     parser.add_argument("--chapters", type=int, nargs="+", metavar="N", choices=known, help="some only, for a look")
-    parser.add_argument("--gettext", action="store_true", help="write the messages for translators instead")
+    parser.add_argument("--gettext", action="store_true", help="bring the translated pages' catalogues up to date")
     chosen = parser.parse_args()
     assemble(chosen.chapters, quick=not chosen.full)
     environment = {**os.environ, "BOOK_FULL": "1" if chosen.full else "", "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(BOOK), str(DOCS), os.environ.get("PYTHONPATH", "")])
     if chosen.gettext:
-        return sphinx("gettext", "en", BUILD / "gettext", environment)
+        return sphinx("gettext", "en", BUILD / "gettext", environment) or update_catalogues()
     status = sphinx("html", "en", HTML, environment) or sphinx("html", "zh_CN", HTML / "zh", environment)
     if status == 0:
         print(f"the book: {HTML / 'index.html'}")
@@ -47,6 +50,18 @@ def sphinx(builder: str, language: str, out: Path, environment: dict[str, str]) 
     words = ["-W", "--keep-going", "-b", builder, "-c", str(BOOK), "-d", str(BUILD / f"doctrees-{builder}-{language}")]
     command = [sys.executable, "-m", "sphinx", *words, str(SOURCE), str(out)]
     return subprocess.run(command, env={**environment, "BOOK_LANGUAGE": language}).returncode
+
+
+def update_catalogues() -> int:
+    """Bring the catalogues of the translated pages up to date with the messages, and return an exit status."""
+    import pages
+
+    messages = BUILD / "messages"
+    shutil.rmtree(messages, ignore_errors=True)
+    for name in pages.TRANSLATED:
+        write(messages / f"{name}.pot", (BUILD / "gettext" / f"{name}.pot").read_text(encoding="utf-8"))
+    words = ["update", "-p", str(messages), "-l", "zh_CN", "-d", str(BOOK / "locale")]
+    return subprocess.run([sys.executable, "-m", "sphinx_intl", *words]).returncode
 
 
 def assemble(numbers: Optional[list[int]], quick: bool) -> None:

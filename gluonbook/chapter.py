@@ -9,6 +9,7 @@ import math
 import re
 import shlex
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -145,7 +146,9 @@ def _prepare(chosen: argparse.Namespace) -> None:
     np.random.seed(chosen.seed)
     mx.random.seed(chosen.seed)
     auto = chosen.device == "auto"
-    chosen.devices = devices.try_all_gpus() if auto else devices.device_list(chosen.device)
+    with warnings.catch_warnings():  # on the CPU build there is nothing to fall back from
+        warnings.filterwarnings("ignore", "computing on the CPU: MXNet's CPU build is installed")
+        chosen.devices = devices.try_all_gpus() if auto else devices.device_list(chosen.device)
     chosen.device = chosen.devices[0]
     if not chosen.show and not in_notebook():
         import matplotlib

@@ -9,6 +9,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import jieba  # noqa: E402
+import pages  # noqa: E402
 
 import gluonbook  # noqa: E402
 
@@ -27,7 +28,7 @@ templates_path = ["templates"]
 locale_dirs = [str(HERE / "locale")]
 gettext_compact = False
 gettext_location = False
-translated_pages = ["index", "chapters/ch16_rnn_lyrics", "chapters/ch20_style_transfer"]
+translated_pages = list(pages.TRANSLATED)
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

@@ -98,5 +98,5 @@ def converted(entry: Chapter, cell: notebooks.Cell) -> str:
 
 
 def arguments(_gallery: dict, _script: dict) -> list[str]:
-    """Return the arguments with which sphinx-gallery runs every script: ``--quick``, but for a full book."""
-    return [] if os.environ.get("BOOK_FULL") else ["--quick"]
+    """Return the arguments with which sphinx-gallery runs every script: on the CPU, so that a page shows one thing."""
+    return ["--device", "cpu", *([] if os.environ.get("BOOK_FULL") else ["--quick"])]

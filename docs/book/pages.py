@@ -6,6 +6,7 @@ import inspect
 import re
 import textwrap
 import types
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ PARTS = {  # of the list on the front page; the numbers of their chapters
     "Things to make 应用": range(16, 21),
     "Beyond 其他": range(21, 23),
 }
+TRANSLATED = ("index", "chapters/ch16_rnn_lyrics", "chapters/ch20_style_transfer")  # pages with a Chinese catalogue
 CLAIMS_HEAD = """Claims 笔记的论断
 =================
 
@@ -122,9 +124,15 @@ def glossary_page(chapters: Sequence[Chapter]) -> str:
         where = f":doc:`chapter {number} <chapters/{pages[number]}>`" if number in pages else f"chapter {number}"
         terms = "\n".join(f"   {term}" for term in (row["english"], *chinese_terms(row)))
         entries.append(f"{terms}\n      *{row['pinyin']}*. {row['meaning']} ({where})\n")
-    by_sound = sorted((row["pinyin"].lower(), term) for row in rows for term in chinese_terms(row)[:1])
+    by_sound = sorted((without_tones(row["pinyin"]), term) for row in rows for term in chinese_terms(row)[:1])
     terms = ",\n".join(f":term:`{term}`" for _, term in by_sound)
     return f"{GLOSSARY_HEAD}.. glossary::\n\n{chr(10).join(entries)}\n按拼音 By pinyin\n----------------\n\n{terms}\n"
+
+
+def without_tones(pinyin: str) -> str:
+    """Return a sound in plain letters, for sorting: ``kùn huò dù`` becomes ``kun huo du``."""
+    apart = unicodedata.normalize("NFD", pinyin.lower())
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
 
 
 def chinese_terms(row: dict[str, str]) -> list[str]:
