@@ -172,6 +172,14 @@ def test_every_page_leads_to_itself_in_the_other_language(page):
     assert [((HTML / page).parent / link).resolve() for link in links] == [(HTML / there).resolve()]
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_page_shows_no_warning_and_no_path_of_the_machine(page):
+    text = soup(page).get_text()
+    assert "UserWarning" not in "".join(out.get_text() for out in soup(page).select(".sphx-glr-script-out"))
+    assert str(HTML.parent.parent.parent) not in text
+    assert str(Path.home()) not in text
+
+
 def test_translated_pages_are_chinese_and_others_say_that_they_are_not():
     for page in ("index", "chapters/ch16_rnn_lyrics", "chapters/ch20_style_transfer"):
         for paragraph in soup(f"zh/{page}.html").select("article p"):
@@ -234,6 +242,8 @@ def test_a_fraction_stands_over_its_denominator(visit):
         "return [...document.querySelector('mfrac').children].map(c => c.getBoundingClientRect().bottom)"
     )
     assert over < under
+    fonts = "return [...document.fonts].filter(f => f.status === 'loaded').map(f => f.family)"
+    assert "STIX Two Math" in str(wait_for(visit("chapters/ch01_backprop.html"), fonts))
 
 
 @pytest.mark.parametrize("claim", ["1.1", "16.5", "21.2"])

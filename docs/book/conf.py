@@ -59,6 +59,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/ch\d\d_",
     "within_subsection_order": "FileNameSortKey",
     "parallel": 2,
+    "capture_repr": (),  # what a cell prints is enough
     "reset_argv": "gallery.arguments",
     "reference_url": {"gluonbook": None},
     "doc_module": ("gluonbook",),
