@@ -42,7 +42,7 @@ book: $(VENV)/docs
 	$(BIN)/python docs/make_book.py $(if $(FULL),--full) $(if $(CHAPTERS),--chapters $(CHAPTERS))
 
 book-test: $(VENV)/dev book
-	$(BIN)/python -m pytest -m book
+	$(BIN)/python -m pytest -n 2 -m book tests/test_docs_browser.py
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --wheel

@@ -7,6 +7,7 @@ from typing import Any
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.search.zh import SearchChinese
 
 # The head and the foot that sphinx-gallery gives a page; ours has its downloads at the top.
 GALLERY_NOTE = re.compile(r"\.\. only:: html\n\n    \.\. note::\n[\s\S]*?to download.*\n")
@@ -71,6 +72,7 @@ def skip_member(_app: Sphinx, _kind: str, _name: str, found: Any, skip: bool, _o
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register all of it."""
+    SearchChinese.language_name = "English"  # Sphinx 9 calls the stemmer by it; the Chinese search has the English one
     app.add_config_value("translated_pages", [], "env")
     app.add_html_math_renderer("mathml", (formula(False), None), (formula(True), None))
     app.connect("source-read", trim_gallery)
