@@ -15,6 +15,7 @@ import sys
 import types
 from pathlib import Path
 
+import babel.messages.pofile
 import pytest
 from docutils import nodes
 from pygments.lexers import PythonLexer
@@ -288,3 +289,15 @@ def test_an_unknown_chapter_is_told(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         make_book.main()
     assert "argument --chapters: invalid choice: 99" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", pages.TRANSLATED)
+def test_catalogue_is_translated_whole(page):
+    path = DOCS / "book" / "locale" / "zh_CN" / "LC_MESSAGES" / f"{page}.po"
+    with path.open("rb") as file:
+        messages = [message for message in babel.messages.pofile.read_po(file) if message.id]
+    assert len(messages) > 30
+    assert [message.id for message in messages if not message.string or message.fuzzy] == []
+    for message in messages:
+        for mark in (r"``[^`]+``", r":\w+:`[^`<]*<([^>]+)>`", r":math:`[^`]+`"):
+            assert len(re.findall(mark, message.id)) == len(re.findall(mark, message.string)), message.id
