@@ -26,6 +26,12 @@ CHROMIUM = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 FOUND = {"anchor": ["ch18_ssd", "ch19_yolov3"], "困惑度": ["ch16_rnn_lyrics"]}
+TOO_WIDE = """  // what stands beyond the right edge, but in a part that scrolls by itself
+const scrolls = e => ["auto", "scroll", "hidden", "clip"].includes(getComputedStyle(e).overflowX);
+const inside = e => e.tagName !== "ARTICLE" && (scrolls(e) || inside(e.parentElement));
+return [...document.querySelectorAll("article *")]
+  .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !inside(e)).map(e => e.outerHTML.slice(0, 100));
+"""
 DESKTOP, PHONE = (1440, 900), (390, 844)
 
 
@@ -134,6 +140,7 @@ def test_page_loads_whole_and_fits_the_screen(page, size, visit, address):
     if size == DESKTOP:  # on a phone the list of a page's sections waits beside the screen
         rights = [part.rect["x"] + part.rect["width"] for part in browser.find_elements("css selector", ".toc-drawer")]
         assert max(rights) <= size[0]
+    assert browser.execute_script(TOO_WIDE) == []
     widths = browser.execute_script("const e = document.documentElement; return [e.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1] == size[0]
 
