@@ -10,7 +10,8 @@ from markdown_to_rst import markdown_to_rst
 from gluonbook import notebooks
 from gluonbook.chapter import Chapter
 
-THUMBNAILS = {1: 1}  # which figure of a page stands for it; the first one where none is named
+# Which figure stands for a page in the gallery, if not the first.
+THUMBNAILS = {2: 4, 4: 2, 7: 5, 8: 4, 9: 2, 10: 5, 11: 2, 14: 6, 17: 4, 19: 5, 20: 3, 21: 3}
 HEADER = """Chapters 目录
 =============
 
