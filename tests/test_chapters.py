@@ -12,7 +12,7 @@ from gluonbook import _files, chapter
 # The claims of the notes, by chapter.
 CLAIMS = {
     1: ["1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9"],
-    2: ["2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.8", "2.9", "2.10", "2.11"],
+    2: ["2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.8", "2.9", "2.10", "2.11", "2.12"],
     3: ["3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7"],
     4: ["4.1", "4.2", "4.3", "4.4", "4.5", "4.6"],
     5: ["5.1", "5.2", "5.3", "5.4"],
@@ -36,7 +36,7 @@ CLAIMS = {
 }
 FIGURES = {
     1: {"gates.png", "neuron.png", "sizes.png"},
-    2: {"sliding.png", "padding.png", "brightness.png", "edges.png"},
+    2: {"sliding.png", "padding.png", "brightness.png", "edges.png", "filters.png"},
     3: {"switches.png", "shifts.png", "first_layers.png"},
     4: {"cloud.png", "directions.png", "variance_kept.png"},
     5: {"layers.png", "sizes.png"},
