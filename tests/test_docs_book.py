@@ -282,14 +282,31 @@ def test_the_digest_is_of_the_package_and_its_data_but_for_the_command_line(tmp_
     assert [digests.index(found) for found in digests] == [0, 1, 2, 2, 2, 5]
 
 
-def test_an_unknown_chapter_is_told(monkeypatch, capsys):
+def test_pages_that_the_book_no_longer_has_are_removed(tmp_path):
+    make_book.assemble(tmp_path, [3, 15], quick=True)
+    made = [f"source/chapters/{name}.rst" for name in ("index", "ch03_pooling", "ch15_bptt")]
+    made += ["source/api/old.rst", *(f"html/{part}chapters/ch15_bptt.html" for part in ("", "zh/")), "html/search.html"]
+    for name in made:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("", encoding="utf-8")
+    make_book.assemble(tmp_path, [3], quick=True)
+    assert [name for name in made if (tmp_path / name).exists()] == [*made[:2], "html/search.html"]
+    assert {path.name for path in (tmp_path / "scripts").glob("*.py")} == {"ch03_pooling.py"}
+    assert "ch15_bptt" not in (tmp_path / "source" / "claims.rst").read_text(encoding="utf-8")
+
+
+def test_an_unknown_chapter_is_told(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(make_book, "write", None)  # nothing is written
     with pytest.raises(ValueError, match=r"chapters must be among 1 to 22, got \[3, 99\]"):
-        make_book.assemble([3, 99], quick=True)
+        make_book.assemble(tmp_path, [3, 99], quick=True)
     monkeypatch.setattr(sys, "argv", ["make_book.py", "--chapters", "3", "99"])
     with pytest.raises(SystemExit, match="2"):
         make_book.main()
     assert "argument --chapters: invalid choice: 99" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["make_book.py", "--gettext", "--chapters", "3"])
+    with pytest.raises(SystemExit, match="2"):
+        make_book.main()
+    assert "--gettext is for the whole book" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("page", pages.TRANSLATED)

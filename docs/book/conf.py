@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+BUILD = Path(os.environ["BOOK_BUILD"])
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import jieba  # noqa: E402
@@ -49,12 +50,12 @@ html_domain_indices = False
 html_show_copyright = False
 html_theme_options = {"announcement": "languages", "top_of_page_buttons": []}
 html_search_language = "zh" if language == "zh_CN" else "en"
-html_search_options = {"dict": str(HERE.parent / "_build" / "terms.txt")}
+html_search_options = {"dict": str(BUILD / "terms.txt")}
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 
 sphinx_gallery_conf = {
-    "examples_dirs": str(HERE.parent / "_build" / "scripts"),
+    "examples_dirs": str(BUILD / "scripts"),
     "gallery_dirs": "chapters",
     "filename_pattern": r"/ch\d\d_",
     "within_subsection_order": "FileNameSortKey",
