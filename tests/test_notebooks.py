@@ -13,6 +13,7 @@ from test_chapters import CLAIMS, FIGURES, SCRIPTS
 
 from gluonbook import notebooks
 
+SOON = (5, 15, 17, 22)  # run by `make test`, and all the others by `make slow`
 ROOT = Path(notebooks.__file__).resolve().parents[1]
 SCRIPT = '''"""Chapter 7: things
 
@@ -207,7 +208,7 @@ def execute(path, folder, arguments):
     return client.execute()
 
 
-@pytest.mark.parametrize("number", CLAIMS)
+@pytest.mark.parametrize("number", [pytest.param(n, marks=[pytest.mark.slow] * (n not in SOON)) for n in CLAIMS])
 def test_a_notebook_runs_and_shows_the_chapter_s_claims_and_figures(number, kernel, tmp_path):
     path = SCRIPTS[number].path
     ran = execute(path, tmp_path / "run", "--quick")
