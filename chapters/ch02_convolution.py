@@ -398,7 +398,7 @@ chapter.claim("2.12", shares["before"] < 0.25 and shares["after"] > 0.5)
 
 # %% [markdown]
 # With what is straight alone, the first layer misses little after training: an edge is all that it asks for. The second
-# misses far more, since its units wait for corners and curves. But so did both layers before they had learnt anything:
+# misses far more: its units answer better to what bends. But so did both layers before they had learnt anything, for
 # random filters ask for no line. Training makes edges of the first layer, and of the second none.
 
 # %%
