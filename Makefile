@@ -1,6 +1,7 @@
 # demo · test · slow · lint · bench · book · book-test · wheel: each makes .venv with a Python that MXNet supports and all that is needed.
 #   make test PYTHON=python3.10   uses that interpreter
 #   make demo EXTRAS=cu112        MXNet's CUDA build, in .venv-cu112: the builds own the same files
+#   make bench ONLY=lyrics,style  those sections of benchmarks/RESULTS.md; the others stay as they are
 #   make book FULL=1              the pages from whole chapters, not from --quick; CHAPTERS="3 15" makes some only
 
 EXTRAS ?= cpu
@@ -32,11 +33,8 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/done
-	$(BIN)/python benchmarks/lyrics.py
-	$(BIN)/python benchmarks/detection.py
-	$(BIN)/python benchmarks/style.py
-	$(BIN)/python benchmarks/scratch.py
+bench: $(VENV)/bench
+	$(BIN)/python benchmarks/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 book: $(VENV)/docs
 	$(BIN)/python docs/make_book.py $(if $(FULL),--full) $(if $(CHAPTERS),--chapters $(CHAPTERS))
@@ -73,6 +71,10 @@ $(VENV)/done: $(VENV)/python setup.py constraints.txt | same-python
 
 $(VENV)/dev: $(VENV)/done
 	@$(PIP) -e '.[$(EXTRAS),d2l,dev]'
+	@touch $@
+
+$(VENV)/bench: $(VENV)/done
+	@$(PIP) -e '.[$(EXTRAS),d2l,bench]'
 	@touch $@
 
 $(VENV)/docs: $(VENV)/done

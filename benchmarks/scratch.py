@@ -1,95 +1,109 @@
-"""The convolution that is written in NumPy beside MXNet's own, in one run.
+"""The convolution that is written in NumPy beside MXNet's and PyTorch's.
 
-    python benchmarks/scratch.py [--rounds 15] [--out benchmarks/scratch.json]
+    python benchmarks/scratch.py [--rounds 7]
 
-The first layer of AlexNet forward: a picture of 227×227×3, 96 filters of 11×11, stride 4, with the same weights for
-all. ``scratch`` is ``gluonbook.scratch.Conv2D``, in float64 and in float32; ``mxnet`` is ``nd.Convolution`` in float32,
-waited for; with the threads that MXNet and NumPy take by themselves. The three take turns, after a call each that is
-not counted; a ratio compares medians. The reach is three times MXNet's time. The largest difference from MXNet's
-output, and the parts of the float64 layer, are told besides.
+The first layer of AlexNet: a picture of 227×227×3, 96 filters of 11×11, stride 4, with the same weights for all;
+``gluonbook.scratch.Conv2D`` is the package's. Forward alone, and forward and backward to pictures, filters and biases.
+MXNet's and PyTorch's take the same dtype.
 """
 
-import argparse
-import functools
-import json
-import statistics
-import sys
-import time
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-import numpy as np
+import gluonbook  # noqa: F401  before NumPy: see measuring
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lyrics import machine
+import numpy as np  # isort: skip
+from measuring import LEAST_ROUNDS, OWN, Figure, Peer, alternate, has_torch, main, timed
 
 REACH = 3.0
+MANY = 3  # times as many rounds as asked for: each takes milliseconds
+FILTERS, KERNEL, STRIDE, SIDE, OUT = 96, 11, 4, 227, 55
+PRODUCT = 2 * FILTERS * 3 * KERNEL**2 * OUT**2  # multiplications and additions
+DTYPES = ("float32", "float64")
+FORWARD, BOTH = "forward", "forward and backward"
 
 
-def jobs():
-    """Return the work to time, one function a way of doing it; each returns (1, 96, 55, 55)."""
+class Arrays(NamedTuple):
+    """What all compute with: X (1, 3, 227, 227), W (96, 3, 11, 11), b (96,), dY (1, 96, 55, 55)."""
+
+    X: np.ndarray
+    W: np.ndarray
+    b: np.ndarray
+    dY: np.ndarray
+
+
+def arrays(dtype: str) -> Arrays:
+    """Return the same numbers in every process."""
     from gluonbook import scratch
-    from gluonbook._mxnet import nd
 
     rng = np.random.default_rng(0)
-    X, b = rng.normal(size=(1, 3, 227, 227)), rng.normal(size=96)
-    W = scratch.weights((96, 3, 11, 11), "he", rng)
-    arrays = [nd.array(array) for array in (X, W, b)]
+    found = (
+        rng.normal(size=(1, 3, SIDE, SIDE)),
+        scratch.weights((FILTERS, 3, KERNEL, KERNEL), "he", rng),
+        rng.normal(size=FILTERS),
+        rng.normal(size=(1, FILTERS, OUT, OUT)),
+    )
+    return Arrays(*(array.astype(dtype) for array in found))
 
-    def theirs():
-        Y = nd.Convolution(*arrays, kernel=(11, 11), stride=(4, 4), num_filter=96)
+
+def figures(rounds: int = LEAST_ROUNDS) -> list[Figure]:
+    """Measure each job in each dtype."""
+    torch = Peer("scratch_peers.py") if has_torch() else None
+    found = [figure for dtype in DTYPES for figure in of_dtype(dtype, rounds, torch)]
+    if torch:
+        torch.close()
+    return found
+
+
+def of_dtype(dtype: str, rounds: int, torch: Any) -> Iterator[Figure]:
+    """Yield the figures of a dtype."""
+    from gluonbook import scratch
+
+    held = arrays(dtype)
+    layer = scratch.Conv2D(held.W, held.b, stride=STRIDE)
+    theirs = mxnet_layer(held)
+
+    def both() -> None:
+        layer.forward(held.X)
+        layer.backward(held.dY)
+
+    apart = np.abs(layer.forward(held.X) - theirs[FORWARD]().asnumpy()).max()
+    own = {FORWARD: lambda: layer.forward(held.X), BOTH: both}
+    for job, products in ((FORWARD, 1), (BOTH, 3)):
+        ways = {OWN: timed(own[job]), "MXNet": timed(theirs[job])}
+        if torch:
+            ways["PyTorch"] = torch.way(f"{job} {dtype}")
+        yield Figure(
+            f"{job}, {dtype}",
+            alternate(ways, MANY * rounds),
+            flops=products * PRODUCT * held.X.itemsize / 4,  # the machine's limit is float32's: half as fast in float64
+            moved=sum(array.nbytes for array in held) * (1 if job == FORWARD else 2),
+            reach={"MXNet": REACH},
+            note=f"the largest difference from MXNet's output is {apart:.1e}" if job == FORWARD else "",
+        )
+
+
+def mxnet_layer(held: Arrays) -> dict[str, Any]:
+    """Return MXNet's way of each job, waited for."""
+    from gluonbook._mxnet import autograd, nd
+
+    X, W, b, dY = (nd.array(array, dtype=array.dtype) for array in held)
+    for array in (X, W, b):
+        array.attach_grad()
+
+    def convolve() -> Any:
+        Y = nd.Convolution(X, W, b, kernel=(KERNEL, KERNEL), stride=(STRIDE, STRIDE), num_filter=FILTERS)
         Y.wait_to_read()
         return Y
 
-    work = {"mxnet float32": theirs}
-    for dtype in ("float64", "float32"):
-        layer = scratch.Conv2D(W.astype(dtype), b.astype(dtype), stride=4)
-        work[f"scratch {dtype}"] = functools.partial(layer.forward, X.astype(dtype))
-    columns, rows = scratch.im2col(X, 11, 4), W.reshape(96, -1)
-    parts = {"im2col": lambda: scratch.im2col(X, 11, 4), "matrix product": lambda: rows @ columns}
-    return work, parts
+    def both() -> None:
+        with autograd.record():
+            Y = convolve()
+        Y.backward(dY)
+        nd.waitall()
 
-
-def alternating(work, rounds):
-    """Return each function's seconds by name: all take turns, after one call that is not counted."""
-    seconds = {name: [] for name in work}
-    for function in work.values():
-        function()
-    for _ in range(rounds):
-        for name, function in work.items():
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15, help="calls of each, at least 7")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
-    chosen = parser.parse_args()
-    if chosen.rounds < 7:
-        parser.error(f"--rounds must be at least 7, got {chosen.rounds}")
-    found = machine()
-    print(" ".join(f"{name} {value}" for name, value in found.items()))
-    work, parts = jobs()
-    right = work["mxnet float32"]().asnumpy()
-    seconds = alternating(work, chosen.rounds)
-    base = statistics.median(seconds["mxnet float32"])
-    print(f"{'227x227x3, 96 of 11x11, stride 4':<34}{'median':>9}{'least':>9}{'× mxnet':>10}{'difference':>12}")
-    ratios = {}
-    for name, times in seconds.items():
-        output = work[name]()
-        off = np.abs((output.asnumpy() if hasattr(output, "asnumpy") else output) - right).max()
-        ratios[name] = statistics.median(times) / base
-        print(f"{name:<34}{statistics.median(times) * 1e3:>7.2f}ms{min(times) * 1e3:>7.2f}ms", end="")
-        print(f"{ratios[name]:>10.2f}{off:>12.1e}")
-    for name, times in alternating(parts, chosen.rounds).items():
-        print(f"{'  float64, ' + name:<34}{statistics.median(times) * 1e3:>7.2f}ms{min(times) * 1e3:>7.2f}ms")
-    worst = max(ratios.values())
-    print(f"within {REACH:g} times of MXNet: {'yes' if worst <= REACH else 'no'} ({worst:.2f})")
-    if chosen.out:
-        chosen.out.write_text(json.dumps({"machine": found, "seconds": seconds, "ratios": ratios}, indent=1) + "\n")
+    return {FORWARD: convolve, BOTH: both}
 
 
 if __name__ == "__main__":
-    main()
+    main(figures, __doc__ or "")

@@ -40,8 +40,8 @@ SECTIONS = {
     "voc_rand_crop VOCSegDataset",
     "Style transfer 样式迁移": "stylize",
     "Figures 作图": "use_svg_display set_figsize semilogy show_images show_fashion_mnist",
-    "Parts of the package 子模块": "chapter data detection lyrics models plot scratch search style training utils "
-    "weights",
+    "Parts of the package 子模块": "chapter data detection distributed lyrics models plot scratch search style "
+    "training utils weights",
     "Other modules 其他模块": "autograd collections display gdata gloss gluon gutils image init math mx nd nn np os "
     "plt random sys tarfile text time zipfile",
 }
@@ -52,7 +52,8 @@ CONSTANTS = {
 OWN = {  # the others are those of gluonbook 0.8
     *("device", "LanguageModel", "Vocabulary", "batches_random", "batches_adjacent", "clip_gradients", "perplexity"),
     *("multibox_prior", "multibox_target", "multibox_detection", "iou", "nms", "stylize"),
-    *("chapter", "data", "detection", "lyrics", "models", "plot", "scratch", "search", "style", "training", "weights"),
+    *("chapter", "data", "detection", "distributed", "lyrics", "models", "plot", "scratch", "search", "style"),
+    *("training", "weights"),
 }
 
 

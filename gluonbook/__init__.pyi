@@ -2,6 +2,7 @@
 from . import chapter as chapter
 from . import data as data
 from . import detection as detection
+from . import distributed as distributed
 from . import lyrics as lyrics
 from . import models as models
 from . import plot as plot

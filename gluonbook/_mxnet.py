@@ -3,9 +3,9 @@
     from gluonbook._mxnet import autograd, gluon, mx, nd
 
 gives stand-ins that import MXNet 1.9.1 when one of their attributes is first asked for. Before any import of it, a
-user's own included, the NumPy names that MXNet still uses are restored, it is given the processors that this process
-may use, and the CUDA libraries of the cu112 build are opened; where ``load`` fails, it says what was found and which
-command mends it.
+user's own included, the NumPy names that MXNet still uses are restored, it is told the processors that this process may
+use and the kernels that they can run, freed memory is kept for the next arrays, and the CUDA libraries of the cu112
+build are opened; where ``load`` fails, it says what was found and which command mends it.
 """
 
 import functools
@@ -15,7 +15,7 @@ import os
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 CPU_BUILD, GPU_BUILD = "mxnet", "mxnet-cu112"
 INSTALL_CPU = 'pip install "mxnet==1.9.1" "numpy>=1.20,<2"'
@@ -34,6 +34,16 @@ CUDA_LIBRARIES = (
     "nvtx/lib/libnvToolsExt.so.1",
     "cudnn/lib/libcudnn.so.8",
 )
+
+
+AVX512, AVX2 = "SKYLAKEX", "HASWELL"  # OpenBLAS's names of the kernels
+# What a processor must have for them, the fastest first.
+KERNELS = {AVX512: {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}, AVX2: {"avx2", "fma"}}
+NEVER = 2_000_000_000  # elements from which an array is copied by several threads
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
+KEPT, LARGEST_KEPT = 256 * 2**20, 32 * 2**20  # bytes; glibc takes no more than 32 MiB for the second
+FIRST_PROCESSOR = 16384  # bytes of CPUINFO in which the first processor stands
+CPUINFO = Path("/proc/cpuinfo")
 
 
 class _Deferred(types.ModuleType):
@@ -76,12 +86,14 @@ class _Preparation:
         if name == "mxnet":
             restore_numpy_names()
             set_threads()
+            keep_memory()
             if GPU_BUILD in installed_builds():
                 preload_cuda()
 
 
 def prepare_for_import() -> None:
-    """Let whatever imports MXNet from now on find it prepared: exercises import it themselves."""
+    """Let whatever imports MXNet, and NumPy, from now on find it prepared: exercises import them themselves."""
+    set_kernels()
     if not any(isinstance(finder, _Preparation) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Preparation())  # type: ignore[arg-type]
 
@@ -137,8 +149,57 @@ def set_threads() -> None:
     """Let MXNet use every processor of this process, unless the user has set ``OMP_NUM_THREADS``.
 
     MXNet takes half of the processors, because it assumes hyper-threading; on two real cores that is half the speed.
+
+    Copies between NumPy and MXNet stay in one thread: done by several, they start a second team of threads, those of
+    Python's own thread, beside that of MXNet's engine. GNU's OpenMP then sees more threads than processors and lets all
+    of them sleep wherever they wait, in every later step: twice the time (``benchmarks/RESULTS.md``).
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(usable_cpus()))
+    os.environ.setdefault("MXNET_CPU_PARALLEL_SIZE", str(NEVER))
+
+
+def keep_memory() -> None:
+    """Let glibc keep the memory of freed arrays for the next ones, unless the user has set a ``MALLOC_`` of its own.
+
+    It asks the system for each large array and gives it back when it is freed; the system then clears all pages of the
+    next one, and MXNet allocates every operator's output anew where nothing is hybridized. Now the end of the heap is
+    kept up to KEPT bytes, and arrays up to LARGEST_KEPT come from it. One heap serves all threads: those of a thread's
+    own are given back whatever is told (``benchmarks/RESULTS.md``).
+    """
+    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        for option, value in ((M_ARENA_MAX, 1), (M_MMAP_THRESHOLD, LARGEST_KEPT), (M_TRIM_THRESHOLD, KEPT)):
+            mallopt(option, value)
+
+
+def kernels() -> Optional[str]:
+    """Return the fastest of KERNELS that this processor can run.
+
+    None where it can run none, and where the system does not tell what it has (all but Linux on x86).
+    """
+    try:
+        with CPUINFO.open("rb") as file:
+            text = file.read(FIRST_PROCESSOR).decode("ascii", "replace")
+    except OSError:
+        return None
+    flags = next((set(line.partition(":")[2].split()) for line in text.splitlines() if line.startswith("flags")), set())
+    return next((name for name, needed in KERNELS.items() if needed <= flags), None)
+
+
+def set_kernels() -> None:
+    """Tell OpenBLAS which kernels this processor can run, unless the user has set ``OPENBLAS_CORETYPE``.
+
+    MXNet 1.9.1 and NumPy below 2 carry versions of it that do not know recent processors and take them for one without
+    AVX: matrix products are then three to six times slower (``benchmarks/RESULTS.md``). It reads the name when it is
+    loaded, so NumPy's follows only where gluonbook is imported first.
+    """
+    name = kernels()
+    if name is not None:
+        os.environ.setdefault("OPENBLAS_CORETYPE", name)
 
 
 def installed_builds() -> dict[str, str]:

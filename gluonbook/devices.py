@@ -5,9 +5,13 @@ import warnings
 from functools import lru_cache
 from typing import Any, NamedTuple, Optional
 
+from gluonbook import _mxnet
 from gluonbook._mxnet import mx, nd
 
 MAX_GPUS = 16
+CODE_FOR = range(5, 9)  # major compute capabilities that MXNet's CUDA build holds code for
+MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+NAME_BYTES = 128
 
 
 class GPU(NamedTuple):
@@ -15,6 +19,15 @@ class GPU(NamedTuple):
 
     number: int
     problem: Optional[str]  # why nothing can be computed on it; None where it works
+
+
+class DriverGPU(NamedTuple):
+    """A GPU that the NVIDIA driver counts, whatever MXNet makes of it."""
+
+    number: int
+    name: str
+    capability: tuple[int, int]  # (major, minor)
+    memory: int  # bytes
 
 
 def device(name: Any = "auto") -> Any:
@@ -113,14 +126,79 @@ def gpu_problem(index: int) -> Optional[str]:
 @lru_cache(maxsize=1)
 def probe_gpus() -> tuple[GPU, ...]:
     """Run a small kernel on each GPU that MXNet counts, once in a process."""
-    return tuple(GPU(index, _run_kernel(index)) for index in range(min(_count_gpus(), MAX_GPUS)))
+    return tuple(GPU(index, kernel_problem(mx.gpu(index))) for index in range(min(_count_gpus(), MAX_GPUS)))
 
 
 def why_no_gpu() -> str:
-    """Say why MXNet counts no GPU."""
-    if not mx.runtime.Features().is_enabled("CUDA"):
-        return "MXNet's CPU build is installed"
-    return "MXNet's CUDA build is installed, but it finds no NVIDIA GPU"
+    """Say why MXNet counts no GPU, and of each that the NVIDIA driver counts what would help."""
+    found = driver_gpus() or ()
+    if _is_cpu_build():
+        return "; ".join(["MXNet's CPU build is installed", *(f"{describe(gpu)}: {_help_for(gpu)}" for gpu in found)])
+    seen = f"; the NVIDIA driver counts {', '.join(map(describe, found))}" if found else ""
+    return f"MXNet's CUDA build is installed, but it finds no NVIDIA GPU{seen}"
+
+
+def why_not_counted(gpu: DriverGPU) -> str:
+    """Say why MXNet does not count a GPU that the NVIDIA driver does, and what would help."""
+    if _is_cpu_build():
+        return f"MXNet's CPU build is installed; {_help_for(gpu)}"
+    return "MXNet's CUDA build is installed, but does not find it"
+
+
+def describe(gpu: DriverGPU) -> str:
+    """Return a GPU's name, memory and compute capability in words.
+
+    >>> describe(DriverGPU(0, "NVIDIA H100", (9, 0), 80 * 2**30))
+    'NVIDIA H100 (80.0 GiB, compute capability 9.0)'
+    """
+    return f"{gpu.name} ({gpu.memory / 2**30:.1f} GiB, compute capability {'.'.join(map(str, gpu.capability))})"
+
+
+def _help_for(gpu: DriverGPU) -> str:
+    if gpu.capability[0] in CODE_FOR:
+        return f"{_mxnet.INSTALL_GPU} in a fresh environment would use it"
+    return _no_code(gpu.capability)
+
+
+def _is_cpu_build() -> bool:
+    return not mx.runtime.Features().is_enabled("CUDA")
+
+
+@lru_cache(maxsize=1)
+def driver_gpus() -> Optional[tuple[DriverGPU, ...]]:
+    """Ask the NVIDIA driver for its GPUs; None where there is no driver or it answers with an error."""
+    import ctypes
+
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return None
+    found = (_ask_driver(driver, number) for number in range(count.value))
+    return tuple(gpu for gpu in found if gpu is not None)
+
+
+def _ask_driver(driver: Any, number: int) -> Optional[DriverGPU]:
+    import ctypes
+
+    handle, major, minor, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(NAME_BYTES)
+    answers = (
+        driver.cuDeviceGet(ctypes.byref(handle), number),
+        driver.cuDeviceGetName(name, NAME_BYTES, handle),
+        driver.cuDeviceGetAttribute(ctypes.byref(major), MAJOR, handle),
+        driver.cuDeviceGetAttribute(ctypes.byref(minor), MINOR, handle),
+        driver.cuDeviceTotalMem_v2(ctypes.byref(memory), handle),
+    )
+    if any(answers):
+        return None
+    return DriverGPU(number, name.value.decode("utf-8", "replace"), (major.value, minor.value), memory.value)
+
+
+def _no_code(capability: tuple[int, int]) -> str:
+    return f"MXNet's builds hold code for compute capability 5.0 to 8.9, not for {capability[0]}.{capability[1]}"
 
 
 def _count_gpus() -> int:
@@ -130,37 +208,18 @@ def _count_gpus() -> int:
         return 0
 
 
-def _run_kernel(index: int) -> Optional[str]:
+def kernel_problem(context: Any) -> Optional[str]:
+    """Run a small kernel on a context; say what went wrong, or None where it gave the right sum."""
     try:
-        total = float((nd.ones((2, 2), ctx=mx.gpu(index)) + 1).sum().asscalar())
+        total = float((nd.ones((2, 2), ctx=context) + 1).sum().asscalar())
     except mx.MXNetError as error:
-        capability = _compute_capability(index)
-        if capability and not 5 <= capability[0] <= 8:
-            return (
-                f"its compute capability is {capability[0]}.{capability[1]}, and this build of MXNet "
-                "holds code for 5.0 to 8.9 only"
-            )
+        known = driver_gpus() if context.device_type == "gpu" else None
+        capability = next((gpu.capability for gpu in known or () if gpu.number == context.device_id), None)
+        if capability and capability[0] not in CODE_FOR:
+            return _no_code(capability)
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"a small kernel failed on it ({lines[-1] if lines else type(error).__name__})"
     return None if total == 8 else f"a small kernel gave {total} on it where 8 is right"
-
-
-def _compute_capability(index: int) -> Optional[tuple[int, int]]:
-    """Ask the driver for a GPU's compute capability, (major, minor); None where it does not answer."""
-    import ctypes
-
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    handle, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    answers = (
-        driver.cuInit(0),
-        driver.cuDeviceGet(ctypes.byref(handle), index),
-        driver.cuDeviceGetAttribute(ctypes.byref(major), 75, handle),  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
-        driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, handle),
-    )
-    return None if any(answers) else (major.value, minor.value)
 
 
 _said: set[str] = set()

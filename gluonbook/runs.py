@@ -4,7 +4,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 
@@ -23,9 +23,14 @@ def cosine(done: float, lr: float) -> float:
     return lr * (LAST_LR + (1 - LAST_LR) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def seed_epoch(seed: int, epoch: int) -> np.random.Generator:
-    """Seed MXNet's generator for an epoch and return a NumPy one: a resumed run draws what a whole one does."""
-    sequence = np.random.SeedSequence([seed, epoch])
+def seed_epoch(seed: int, epoch: int, rank: int = 0) -> np.random.Generator:
+    """Seed MXNet's generator for an epoch and return a NumPy one: a resumed run draws what a whole one does.
+
+    Args:
+        seed, epoch: at least 0.
+        rank: of a worker among several, which each draw other numbers.
+    """
+    sequence = np.random.SeedSequence([seed, epoch, rank] if rank else [seed, epoch])
     mx.random.seed(int(sequence.generate_state(1)[0] >> 1))
     return np.random.default_rng(sequence)
 
@@ -92,6 +97,51 @@ def is_finished(folder: Path, model_file: str, recipe: dict[str, Any], data: str
             "go on with resume=True (--resume), or remove the folder"
         )
     return True
+
+
+class Saved(NamedTuple):
+    """What a folder must hold for this training to go on from it.
+
+    Attributes:
+        model_file: that a trained model has there.
+        recipe, data, what: as for ``check_resumable``.
+        kind: of training, for the message: ``"a detector"``.
+        more: entries of its checkpoint besides those of every training.
+    """
+
+    model_file: str
+    recipe: dict[str, Any]
+    data: str
+    what: str
+    kind: str
+    more: Sequence[str] = ()
+
+
+def saved_state(
+    folder: Optional[_files.PathLike], saved: Saved, resume: bool
+) -> Optional[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return what a folder holds of a training, to go on from or already done; None where it holds nothing.
+
+    Args:
+        folder: None where nothing is written; then ``resume`` is False.
+        saved: of which training.
+        resume: it must be there.
+
+    Returns:
+        nd arrays by name, and plain data.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``is_finished`` and ``check_resumable``, or the checkpoint is of another kind.
+    """
+    if folder is None:
+        return None
+    if not resume and not is_finished(Path(folder), saved.model_file, saved.recipe, saved.data):
+        return None
+    arrays, info = training.load_checkpoint(folder)
+    if not {"recipe", "data", "history", "optimizer", *saved.more} <= set(info):
+        raise ValueError(f"{Path(folder) / training.CHECKPOINT} is not a checkpoint of {saved.kind}")
+    check_resumable(folder, info, saved.recipe, saved.data, saved.what)
+    return arrays, info
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import http.server
+import signal
 import threading
 import types
 
@@ -15,6 +16,8 @@ from gluonbook import training
 from gluonbook.cli import main
 
 os.environ.setdefault("MPLBACKEND", "agg")  # no test opens a window
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; what tests start would ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

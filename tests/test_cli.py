@@ -1,7 +1,9 @@
 """The command's frame: help, chapters, env, errors in one line."""
 
 import importlib.util
+import itertools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -130,12 +132,81 @@ def test_env_prints_what_a_bug_report_needs(cli, isolated, monkeypatch):
     assert facts["GLUONBOOK_DATA"] == "/somewhere"
 
 
-def test_env_says_of_each_gpu_whether_it_works(cli, monkeypatch):
-    gpus = (devices.GPU(0, None), devices.GPU(1, "its compute capability is 9.0"))
-    monkeypatch.setattr(devices, "probe_gpus", lambda: gpus)
-    _, out, _ = cli("env")
-    assert "gpu(0): works" in out
-    assert "gpu(1): its compute capability is 9.0" in out
+def device_lines(out):
+    """The lines of ``gluonbook env`` about devices."""
+    lines = [(line[:18].strip(), line[18:]) for line in out.splitlines()]
+    first = [name for name, _ in lines].index("devices")
+    return [lines[first][1], *(text for _, text in itertools.takewhile(lambda line: not line[0], lines[first + 1 :]))]
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Set what MXNet's build is, the problems of the GPUs that it counts, and the GPUs of the NVIDIA driver."""
+
+    def set_gpus(build, problems, known):
+        counted = tuple(devices.GPU(number, problem) for number, problem in enumerate(problems))
+        found = None if known is None else tuple(devices.DriverGPU(i, *gpu) for i, gpu in enumerate(known))
+        monkeypatch.setattr(devices, "probe_gpus", lambda: counted)
+        monkeypatch.setattr(devices, "driver_gpus", lambda: found)
+        monkeypatch.setattr(devices, "_is_cpu_build", lambda: build == "cpu")
+
+    return set_gpus
+
+
+def test_env_says_of_the_cpu_whether_it_works_and_with_how_many_threads(cli, gpus, monkeypatch):
+    gpus("cpu", [], None)
+    threads = os.environ["OMP_NUM_THREADS"]
+    monkeypatch.setattr("gluonbook._mxnet.usable_cpus", lambda: 5)
+    (cpu, none) = device_lines(cli("env")[1])
+    assert cpu == f"cpu(0): works; processors 5, threads {threads}"
+    assert none == "no GPU: no NVIDIA driver answers, and MXNet's CPU build is installed"
+    monkeypatch.setattr(devices, "kernel_problem", lambda context: f"no sum on {context}")
+    assert device_lines(cli("env")[1])[0].startswith("cpu(0): no sum on cpu(0); ")
+
+
+H100, RTX = ("NVIDIA H100", (9, 0), 80 * 2**30), ("NVIDIA RTX 3090", (8, 6), 24 * 2**30)
+H100_NAME, RTX_NAME = (
+    "NVIDIA H100 (80.0 GiB, compute capability 9.0)",
+    "NVIDIA RTX 3090 (24.0 GiB, compute capability 8.6)",
+)
+NO_CODE = "MXNet's builds hold code for compute capability 5.0 to 8.9, not for 9.0"
+
+
+@pytest.mark.parametrize(
+    ("build", "problems", "known", "told"),
+    [
+        ("cuda", [None], [RTX], [f"gpu(0) {RTX_NAME}: works"]),
+        ("cuda", [None], None, ["gpu(0): works"]),
+        ("cuda", [NO_CODE], [H100], [f"gpu(0) {H100_NAME}: cannot be used: {NO_CODE}; the CPU is used"]),
+        (
+            *("cuda", [NO_CODE, None], [H100, RTX]),
+            [f"gpu(0) {H100_NAME}: cannot be used: {NO_CODE}", f"gpu(1) {RTX_NAME}: works"],
+        ),
+        (
+            *("cuda", [], [RTX]),
+            [
+                f"gpu(0) {RTX_NAME}: cannot be used: MXNet's CUDA build is installed, but does not find it; "
+                "the CPU is used"
+            ],
+        ),
+        (
+            *("cpu", [], [RTX, H100]),
+            [
+                f"gpu(0) {RTX_NAME}: cannot be used: MXNet's CPU build is installed; "
+                'pip install "gluonbook[cu112]" in a fresh environment would use it; the CPU is used',
+                f"gpu(1) {H100_NAME}: cannot be used: MXNet's CPU build is installed; {NO_CODE}; the CPU is used",
+            ],
+        ),
+        ("cpu", [], [], ["no GPU: the NVIDIA driver counts none, and MXNet's CPU build is installed"]),
+        (
+            *("cuda", [], []),
+            ["no GPU: the NVIDIA driver counts none, and MXNet's CUDA build is installed, but it finds no NVIDIA GPU"],
+        ),
+    ],
+)
+def test_env_says_of_each_gpu_whether_it_works_and_what_would_help(cli, gpus, build, problems, known, told):
+    gpus(build, problems, known)
+    assert device_lines(cli("env")[1])[1:] == told
 
 
 def test_env_tells_of_a_broken_mxnet_and_goes_on(cli, monkeypatch):

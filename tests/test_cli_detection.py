@@ -699,7 +699,16 @@ def spied(here, monkeypatch):
     monkeypatch.setattr(sets, "read_detection", read)
     monkeypatch.setattr(sets, "summary", str)
     monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(detection, "device_list", lambda names: names)  # no GPU is there
     return calls
+
+
+def test_a_device_that_cannot_be_used_is_refused_before_the_data_are_read(cli, here, monkeypatch):
+    monkeypatch.setattr(sets, "read_detection", None)
+    status, out, err = cli("detect-train", "--device", "gpu(99)")
+    assert (status, out) == (2, "")
+    assert err.startswith("gluonbook: device gpu(99) cannot be used: ")
+    assert len(err.splitlines()) == 1
 
 
 def test_train_passes_on_the_python_functions_own_defaults(cli, spied):

@@ -60,7 +60,31 @@ def test_a_halving_block_halves():
     block = halving_block(5)
     block.initialize()
     assert block(nd.zeros((2, 3, 12, 9))).shape == (2, 5, 6, 4)
-    assert [type(layer).__name__ for layer in block] == ["Conv2D", "BatchNorm", "Activation"] * 2 + ["MaxPool2D"]
+    kinds = ["Conv2D", "BatchNorm", "Activation", "Conv2D", "BatchNorm", "MaxPool2D", "Activation"]
+    assert [type(layer).__name__ for layer in block] == kinds
+
+
+def test_a_halving_block_gives_the_numbers_of_one_that_pools_last():
+    """Values and gradients are the very same: of a window whose largest is below 0, nothing comes back either way."""
+    block, X = halving_block(5), nd.random.normal(shape=(2, 3, 12, 10))
+    block.initialize(mx.init.Xavier())
+    block(X)
+    for norm in (block[1], block[4]):
+        norm.gamma.set_data(nd.array([-1.5, 0.5, 1, 2, 0.1]))
+        norm.beta.set_data(nd.array([-1, 0, 1, -0.2, 0.3]))
+    found = []
+    for order in ((0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 6, 5)):
+        with autograd.record():
+            Y = X
+            for i in order:
+                Y = block[i](Y)
+        Y.backward(nd.arange(Y.size).reshape(Y.shape))
+        gradients = [param.grad().asnumpy() for param in block.collect_params().values() if param.grad_req != "null"]
+        found.append([Y.asnumpy(), *gradients])
+    assert (found[0][0] == 0).any()
+    for ours, right in zip(*found):
+        assert ours.any()
+        np.testing.assert_array_equal(ours, right)
 
 
 def test_anchors_stand_map_by_map_with_their_sizes():

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gluonbook._mxnet import load, mx, nd
-from gluonbook.detection import decode, encode, iou, match, multibox_target
+from gluonbook.detection import decode, encode, iou, match, multibox_target, targets
 from gluonbook.detection.targets import LEAST_IOU, hard_negatives, num_objects
 
 # d2l 1.0, section 14.4: a dog (class 0), a cat (class 1), and five anchors
@@ -195,6 +195,26 @@ def test_hard_negatives_by_hand():
     assert hard_negatives(background, candidates, 9).tolist() == [1, 4, 2, 0]
     assert hard_negatives(background, candidates, 0).tolist() == []
     assert hard_negatives(background, ~candidates, 1).tolist() == [3]
+
+
+@pytest.mark.parametrize("levels", [1, 3, 40, None])
+@pytest.mark.parametrize("num_negatives", [0, 1, 7, 29, 30, 31, 99])
+def test_hard_negatives_are_the_first_of_all_candidates_sorted(levels, num_negatives):
+    """Of few levels, most are equal."""
+    rng = np.random.default_rng(num_negatives)
+    background = rng.random(60, np.float32) if levels is None else rng.integers(levels, size=60).astype(np.float32)
+    candidates = np.zeros(60, bool)
+    candidates[rng.choice(60, 30, replace=False)] = True
+    right = sorted(np.flatnonzero(candidates), key=lambda a: background[a])[:num_negatives]
+    assert hard_negatives(background, candidates, num_negatives).tolist() == right
+
+
+@pytest.mark.parametrize("num_negatives", [1, 3, 5])
+def test_what_is_not_a_number_is_taken_last_and_not_left_out(num_negatives):
+    background = np.array([np.nan, 0.5, np.nan, 0.1, np.nan], np.float32)
+    assert hard_negatives(background, np.ones(5, bool), num_negatives).tolist() == [3, 1, 0, 2, 4][:num_negatives]
+    alone = np.full(5, np.nan, np.float32)
+    assert hard_negatives(alone, np.ones(5, bool), num_negatives).tolist() == list(range(num_negatives))
 
 
 def test_objects_are_counted_up_to_the_first_padding():
@@ -508,3 +528,27 @@ def test_arguments_out_of_range_are_refused(arguments, message):
     labels = np.array([[[0, 0.1, 0.1, 0.5, 0.5]]], np.float32)
     with pytest.raises(ValueError, match=message):
         multibox_target([[0.1, 0.1, 0.5, 0.5]], labels, **arguments)
+
+
+def test_scores_are_waited_for_when_all_else_is_done(monkeypatch):
+    """A network that is still computing them goes on meanwhile."""
+    events = []
+
+    class Computing:
+        shape = (2, 4, 3)
+
+        def asnumpy(self):
+            events.append("waited")
+            return np.zeros(self.shape, np.float32)
+
+    monkeypatch.setattr(targets, "encode", lambda *args: events.append("encoded") or encode(*args))
+    labels = np.array([[[0, 0, 0, 0.3, 1]], [[2, 0.3, 0, 0.6, 1]]], np.float32)
+    multibox_target(row_of_anchors(3)[0], labels, Computing(), negative_mining_ratio=1)
+    assert events == ["encoded", "encoded", "waited"]
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 3), (2, 2, 2), (2, 2)])
+def test_a_networks_scores_of_another_shape_are_refused(shape):
+    labels = [[[0, 0, 0, 0.5, 1]]]
+    with pytest.raises(ValueError, match=r"^cls_preds must have the shape \(1, any, 2\), got \("):
+        multibox_target([LEFT, RIGHT], labels, nd.zeros(shape), negative_mining_ratio=3)

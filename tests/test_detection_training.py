@@ -191,7 +191,9 @@ def test_settings_are_the_arguments_that_change_the_numbers(model):
     parameters = inspect.signature(train).parameters
     left = {name: parameters[name].default for name in module.RECIPE if name not in SMALL}
     assert model.settings == {**left, **{name: value for name, value in SMALL.items() if name != "device"}}
-    assert set(module.RECIPE) | {"train_set", "val_set", "out", "device", "resume", "progress"} == set(parameters)
+    assert set(module.RECIPE) | {"train_set", "val_set", "out", "device", "kvstore", "resume", "progress"} == set(
+        parameters
+    )
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(model):
@@ -411,6 +413,18 @@ def test_a_second_cpu_alone_gives_the_same_numbers_and_resumes(tmp_path, ctrl_c,
     train_stopped(ctrl_c, tmp_path, 3, 1, **settings)
     train_stopped(ctrl_c, tmp_path, 3, 2, **settings, resume=True)
     assert_same_model(train(TRAIN, VAL, tmp_path, **settings, resume=True), model)
+
+
+# While a batch is computed
+
+
+def test_a_batchs_losses_are_read_when_the_next_has_been_queued(monkeypatch):
+    events, step = [], module._Run._step
+    monkeypatch.setattr(module._Run, "_step", lambda run, batch: events.append("queued") or step(run, batch))
+    run = module._Run(CLASSES, recipe(), [mx.cpu(0)], "data")
+    run.train_epoch(TRAIN, VAL, events.append, lambda: None)
+    assert [type(event) for event in events] == [str, str, np.ndarray, str, np.ndarray, np.ndarray]
+    assert events[-1].tolist() == [run.history[0]["cls"], run.history[0]["box"]]
 
 
 # Two devices

@@ -404,7 +404,7 @@ def test_the_devices_losses_add_up_to_the_batchs_however_it_is_divided(parts):
     cuts = np.cumsum((0, *parts))
     shares = [slice(start, stop) for start, stop in zip(cuts, cuts[1:])]
     losses = families.YOLO.learn(net, RECIPE)([[nd.array(raw[n]) for raw in maps] for n in shares],
-                                              [labels[n] for n in shares])  # fmt: skip
+                                              [labels[n] for n in shares], float)  # fmt: skip
     sums = [sum(part.asscalar() for part in parts) for parts in zip(*losses)]
     assert sums == pytest.approx([right.cls.asscalar(), right.box.asscalar(), right.objectness.asscalar()], rel=1e-5)
 

@@ -176,6 +176,62 @@ def test_gradients_equal_numeric_differences(params):
         np.testing.assert_allclose(param.grad.asnumpy(), gradient, rtol=1e-5, atol=1e-8)
 
 
+def gradients_of(forward, params, Y):
+    """Return logits (T*N, V), the state after, and the parameters' gradients of the mean cross-entropy."""
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    with autograd.record():
+        logits, (state,), complete = forward()
+        l = loss(logits, nd.array(Y.T.reshape(-1))).mean()
+    l.backward()
+    complete()
+    return [array.asnumpy() for array in (logits, state, *(param.grad for param in params))]
+
+
+@pytest.mark.parametrize(("N", "T"), [(3, 6), (2, 1), (1, 4), (1, 1)])
+def test_a_batch_at_once_equals_the_network_step_by_step(params, N, T):
+    """Outputs, state and all gradients: those by hand are autograd's."""
+    generator = np.random.default_rng(4)
+    X, Y = generator.integers(0, V, (N, T)), generator.integers(0, V, (N, T))
+    X[0] = X[0, 0]  # a token that comes more than once: its row's gradients add up
+    state = (nd.array(generator.normal(size=(N, H))),)
+
+    def by_steps():
+        outputs, after = from_scratch.rnn(from_scratch.to_onehot(X, V), state, params)
+        return nd.concat(*outputs, dim=0), after, lambda: None
+
+    expected = gradients_of(by_steps, params, Y)
+    for param in params:
+        param.grad[:] = math.nan
+    found = gradients_of(lambda: from_scratch.rnn_of_batch(nd.array(X), state, params), params, Y)
+    assert len(found) == 7
+    for ours, theirs in zip(found, expected):
+        assert ours.shape == theirs.shape
+        assert np.abs(theirs).max() > 1e-3
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_batchs_states_outlive_the_next_batch_of_any_size(params):
+    """The loops' memory is their own: nothing that they gave changes later, and no size is taken for another."""
+    given, found = [], []
+    for N in (2, 3, 2):
+        X, state = nd.array(np.arange(N * 4).reshape(N, 4) % V), nd.full((N, H), 0.5)
+        with autograd.record():
+            logits, (after,), _ = from_scratch.rnn_of_batch(X, (state,), params)
+        found.append((logits, after))
+        given.append(from_scratch.rnn(from_scratch.to_onehot(X, V), (state,), params))
+    for (logits, after), (outputs, (expected,)) in zip(found, given):
+        np.testing.assert_allclose(logits.asnumpy(), nd.concat(*outputs, dim=0).asnumpy(), atol=1e-6)
+        np.testing.assert_allclose(after.asnumpy(), expected.asnumpy(), atol=1e-6)
+
+
+def test_the_state_after_a_batch_is_not_recorded(params):
+    with autograd.record():
+        _, (after,), _ = from_scratch.rnn_of_batch(nd.array([[1, 2]]), from_scratch.init_state(1, H), params)
+        l = (after * 2).sum()
+    with pytest.raises(mx.MXNetError, match="computational graph"):
+        l.backward()
+
+
 @pytest.mark.parametrize("theta", [None, 0.05, 100.0])
 def test_a_step_of_training_equals_numeric_gradient_descent(params, theta):
     tokens = corpus(2 * 4 + 2)

@@ -334,6 +334,14 @@ def test_generation_calls_no_mxnet(model, monkeypatch):
     assert len(generate(model, "分开", 20)[0]) == 22
 
 
+def test_a_longer_text_starts_with_the_shorter_one(model):
+    """Each new token has a random number of its own, the last one too."""
+    whole = generate(model, ["分开", "风"], 12, temperature=3, seed=0)
+    for length in range(1, 12):
+        shorter = generate(model, ["分开", "风"], length, temperature=3, seed=0)
+        assert shorter == [text[: len(prefix) + length] for text, prefix in zip(whole, ["分开", "风"])]
+
+
 @pytest.mark.parametrize("settings", [{"temperature": 0}, {"temperature": 3.0}, {"top_k": 1}, {"top_p": 0.1}])
 @pytest.mark.parametrize("place", [0, 3])
 def test_unk_is_never_written(settings, place):

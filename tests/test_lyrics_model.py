@@ -132,7 +132,7 @@ def test_the_loss_equals_a_cross_entropy_by_hand(cell, hybridize):
     step = NextTokenLoss(net)
     if hybridize:
         step.hybridize(static_alloc=True, static_shape=True)
-    loss, *new_state = step(nd.array(X, dtype="int32"), nd.array(Y, dtype="int32"), *state)
+    loss, *new_state = step(nd.array(X.T, dtype="int32"), nd.array(Y.T, dtype="int32"), *state)
     assert loss.shape == (1,)
     assert loss.asscalar() == pytest.approx(by_hand, rel=1e-5)
     for ours, theirs in zip(numbers(new_state), after):

@@ -4,6 +4,7 @@ import ast
 import ctypes
 import importlib.util
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,9 @@ def imported_by(path):
 
 
 def test_one_file_alone_imports_mxnet():
+    """Peers of the benchmarks stand for users without this package, and import it as these do."""
     files = [path for folder in ("gluonbook", "chapters", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    files = [path for path in files if not path.name.endswith("_peers.py")]
     assert [path.relative_to(ROOT).as_posix() for path in files if "mxnet" in imported_by(path)] == [
         "gluonbook/_mxnet.py"
     ]
@@ -140,6 +143,77 @@ print(mx.nd.ones)
 """
     result = python(code, mxnet=FAKE, **environment)
     assert result.stdout.splitlines() == [f"threads {threads}", "numpy.bool <class 'bool'>", "ones of the fake"]
+
+
+AVX512 = "avx avx2 fma avx512f avx512bw avx512dq avx512vl avx512cd"
+
+
+@pytest.mark.parametrize(
+    ("flags", "kernels"),
+    [(AVX512, "SKYLAKEX"), ("sse2 avx avx2 fma", "HASWELL"), ("avx avx2 fma avx512f", "HASWELL"), ("sse2 avx", None)],
+)
+def test_the_kernels_are_the_fastest_that_the_first_processor_runs(flags, kernels, tmp_path, monkeypatch):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nvmx flags\t: x\nflags\t\t: {flags}\n\nprocessor\t: 1\nflags\t\t: {AVX512}\n")
+    monkeypatch.setattr(_mxnet, "CPUINFO", path)
+    monkeypatch.setattr(_mxnet.os, "environ", found := {})
+    _mxnet.set_kernels()
+    assert found.get("OPENBLAS_CORETYPE") == kernels
+
+
+FAULTS = """
+import resource
+import gluonbook
+from gluonbook import nd
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def work():
+    before, held = faults(), []
+    for i in range(24):
+        held.append(nd.ones((1024, 1024)) + i)
+        nd.waitall()
+    return faults() - before
+print(min([work() for _ in range(8)][3:]))
+"""
+PAGES = 1024  # of such an array: 4 MiB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
+@pytest.mark.parametrize(("environment", "kept"), [({}, True), ({"MALLOC_ARENA_MAX": "8"}, False)])
+def test_memory_of_freed_arrays_is_kept_unless_the_user_has_chosen(python, environment, kept):
+    """Seen by the pages that the system had to give anew while 48 arrays came and went: beyond a heap of 64 MiB.
+
+    The least of five rounds: what one holds at once, and where it lies, depends on when MXNet's threads free it.
+    """
+    faults = int(python(FAULTS, **environment).stdout)
+    assert faults < PAGES if kept else faults > 5 * PAGES
+
+
+@pytest.mark.parametrize("text", [None, "", "Features : asimd", "flags"])
+def test_where_the_processor_is_not_told_no_kernels_are_chosen(text, tmp_path, monkeypatch):
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(_mxnet, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(_mxnet.os, "environ", found := {})
+    _mxnet.set_kernels()
+    assert found == {}
+
+
+@pytest.mark.parametrize(("environment", "size"), [({}, "2000000000"), ({"MXNET_CPU_PARALLEL_SIZE": "5"}, "5")])
+def test_arrays_are_copied_by_one_thread_and_the_users_choice_stays(python, environment, size):
+    """Several would start a second team of threads, after which both sleep where they wait."""
+    fake = "import os\nprint(os.environ['MXNET_CPU_PARALLEL_SIZE'])"
+    code = "import os; os.environ.pop('MXNET_CPU_PARALLEL_SIZE', 0)\n" if not environment else ""
+    assert python(f"{code}from gluonbook._mxnet import load; load()", fake, **environment).stdout.split() == [size]
+
+
+def test_kernels_are_told_at_the_import_of_the_package_and_the_users_stay(python, monkeypatch):
+    code = "import gluonbook, os; print(os.environ.get('OPENBLAS_CORETYPE'))"
+    assert python(code, OPENBLAS_CORETYPE="HASWELL").stdout.split() == ["HASWELL"]
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "")
+    monkeypatch.delenv("OPENBLAS_CORETYPE")
+    _mxnet.set_kernels()
+    assert python(code).stdout.split() == [os.environ.get("OPENBLAS_CORETYPE", "None")]
 
 
 def test_a_numpy_that_has_the_name_keeps_its_own(monkeypatch):

@@ -230,6 +230,26 @@ def test_the_gradient_through_a_gram_matrix_equals_centred_differences(masked):
     np.testing.assert_allclose(gradient(loss, Y), numeric(slow, Y), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("num_pictures", [1, 2])
+def test_products_take_a_gradient_that_is_not_symmetric(num_pictures):
+    """The derivative of the sum of S ∘ Y·Yᵀ is (S + Sᵀ)·Y."""
+    Y, S = drawn(0, num_pictures, 3, 4, 5), drawn(1, num_pictures, 3, 3)
+    found = gradient(lambda Y: (products(Y) * nd.array(S)).sum(), Y)
+    expected = (S + S.transpose(0, 2, 1)) @ Y.reshape(num_pictures, 3, 20)
+    np.testing.assert_allclose(found, expected.reshape(Y.shape), rtol=1e-5, atol=1e-5)
+
+
+def test_products_leave_what_they_are_taken_of_as_it_was():
+    """MXNet may bring a dense layer's weights, here a view of Y, into a layout of its own where nothing is recorded."""
+    values = drawn(0, 1, 64, 24, 40)
+    Y = nd.array(values)
+    first = products(Y).asnumpy()
+    assert np.array_equal(Y.asnumpy(), values)
+    assert np.array_equal((Y + 0).asnumpy(), values)
+    assert np.array_equal(products(Y).asnumpy(), first)
+    assert np.array_equal(products(nd.array(values)).asnumpy(), first)
+
+
 def test_what_a_mask_hides_has_no_gradient():
     mask = nd.array([[[[1, 0.5, 0, 1]]]])
     found = gradient(lambda Y: style_loss(gram(Y, mask), nd.zeros((1, 2, 2))), drawn(0, 1, 2, 1, 4))

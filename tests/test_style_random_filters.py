@@ -122,6 +122,7 @@ def test_nothing_is_learnt_the_network_is_compiled_and_the_picture_has_a_gradien
     features, x = pyramid(), nd.array(photo(48, 50))
     assert {param.grad_req for param in features.net.collect_params().values()} == {"null"}
     assert features.net._active
+    assert dict(features.net._flags)["static_alloc"]
     x.attach_grad()
     with autograd.record():
         loss = sum(part.sum() for part in features.net(x))

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gluonbook import _files, training
+from gluonbook import _files, _mxnet, training
 from gluonbook._mxnet import autograd, gluon, mx, nd
+from gluonbook.training import losses
 
 FLOATS = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
 GRADIENTS = st.lists(
@@ -56,6 +57,90 @@ def test_clipping_agrees_with_gluons(gradients, theta):
     gluon.utils.clip_global_norm(theirs, theta)
     for a, b in zip(ours, theirs):  # gluon's divides by norm + 1e-8
         np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), rtol=2e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_mean_cross_entropy_and_its_gradient_are_those_by_hand(hybridize, dtype, fast, monkeypatch):
+    """In float64; a head gradient scales it. The last rows' labels are impossible, and right, to float32."""
+    monkeypatch.setattr(losses, "_has_fast_gradient", lambda: fast)
+
+    class Loss(gluon.HybridBlock):
+        def hybrid_forward(self, F, logits, labels):
+            return training.mean_cross_entropy(F, logits, labels, 5)
+
+    rows = np.random.RandomState(0).randn(7, 5).astype("float32") * 3
+    rows[-2:] = [[0, 500, 0, 0, 0], [-400, 0, 0, 300, 0]]
+    y = np.array([0, 4, 1, 1, 2, 0, 3])
+    loss, logits = Loss(), nd.array(rows)
+    logits.attach_grad()
+    if hybridize:
+        loss.hybridize(static_alloc=True, static_shape=True)
+    with autograd.record():
+        l = loss(logits, nd.array(y, dtype=dtype))
+    l.backward(nd.array([3.0]))
+    shifted = rows.astype("float64") - rows.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    assert l.shape == (1,)
+    assert l.asscalar() == pytest.approx(-log_p[range(7), y].mean(), rel=1e-6)
+    assert l.asscalar() > 500 / 7
+    slopes = 3 * (np.exp(log_p) - np.eye(5)[y]) / 7
+    # oneDNN's kernel for the gradient has an exponential of its own.
+    np.testing.assert_allclose(logits.grad.asnumpy(), slopes, rtol=0, atol=2e-6 if fast else 1e-7)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    logits=hnp.arrays("float32", hnp.array_shapes(min_dims=2, max_dims=2), elements=st.floats(-30, 30, width=32)),
+    fast=st.booleans(),
+    data=st.data(),
+)
+def test_the_mean_cross_entropy_agrees_with_gluons(logits, fast, data):
+    M, K = logits.shape
+    labels = nd.array(data.draw(hnp.arrays("int32", M, elements=st.integers(0, K - 1))))
+    found = []
+    for loss in (
+        lambda X: training.mean_cross_entropy(nd, X, labels, K),
+        lambda X: gluon.loss.SoftmaxCrossEntropyLoss()(X, labels).mean(),
+    ):
+        X = nd.array(logits)
+        X.attach_grad()
+        with pytest.MonkeyPatch.context() as patch, autograd.record():
+            patch.setattr(losses, "_has_fast_gradient", lambda: fast)
+            l = loss(X)
+        l.backward()
+        found.append((l.asnumpy(), X.grad.asnumpy()))
+    for ours, theirs in zip(*found):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=4e-6)  # oneDNN's log_softmax of a 0 alone is -1.4e-6
+
+
+@pytest.mark.parametrize("logits", [[math.nan, 1], [math.inf, 1], [1, math.inf], [-3e38, 3e38]])
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_mean_cross_entropy_that_is_not_finite_is_seen(logits, fast, monkeypatch):
+    monkeypatch.setattr(losses, "_has_fast_gradient", lambda: fast)
+    l = training.mean_cross_entropy(nd, nd.array([logits, [0, 0]]), nd.array([0, 0]), 2)
+    assert not math.isfinite(l.asscalar())
+
+
+class Recorder:
+    """Stands for ``nd`` and keeps which operators are asked for."""
+
+    def __init__(self):
+        self.asked = set()
+
+    def __getattr__(self, name):
+        self.asked.add(name)
+        return getattr(nd, name)
+
+
+@pytest.mark.parametrize(("kernels", "by_hand"), [("SKYLAKEX", False), ("HASWELL", True), (None, True)])
+def test_the_gradient_by_hand_is_for_processors_without_avx512(kernels, by_hand, monkeypatch):
+    monkeypatch.setattr(_mxnet, "kernels", lambda: kernels)
+    monkeypatch.setattr(losses, "_has_fast_gradient", losses._has_fast_gradient.__wrapped__)
+    F = Recorder()
+    training.mean_cross_entropy(F, nd.zeros((2, 3)), nd.array([0, 1]), 3)
+    assert ("one_hot" in F.asked) is by_hand
 
 
 def test_clipping_a_hand_sized_example():

@@ -3,6 +3,7 @@
 import importlib
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any, Optional
 
 import click
@@ -14,6 +15,7 @@ COMMANDS = {
     "lyrics": ("gluonbook.cli.lyrics", "lyrics", "Train on song lyrics, write new ones, measure a model."),
     "detect": ("gluonbook.cli.detection", "detect", "Find objects in pictures (files, folders, globs) or in a video."),
     "detect-train": ("gluonbook.cli.detection", "detect_train", "Train a detector on DATA."),
+    "launch": ("gluonbook.cli.launch", "launch", "Run a training in several processes, here or over ssh."),
     "weights": ("gluonbook.cli.weights", "weights", "List, fetch and convert the ImageNet weights of VGG networks."),
     "stylize": ("gluonbook.cli.style", "stylize", "Give CONTENT the style of STYLE: two pictures in, a third one out."),
     "chapters": ("gluonbook.cli.chapters", "chapters", "List the chapters: number, title, question, time."),
@@ -49,20 +51,24 @@ def command(debug: bool) -> None:
     """Run the chapters of the notes, and make things with what they teach."""
 
 
-def main(arguments: Optional[list[str]] = None) -> int:
+def main(arguments: Optional[list[str]] = None, complain: Optional[Callable[[str], None]] = None) -> int:
     """Run the command line and return its exit status.
 
     Args:
         arguments: without the program's name; None takes ``sys.argv``.
+        complain: takes the line of an error; None prints it on standard error.
 
     Returns:
         0; 2 for a mistake of the caller's, which is told in one line; 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments
+    complain = complain or _complain
+    launched = "launch" in arguments[:2] and "--" in arguments  # what stands behind -- is for the workers
+    own = arguments[: arguments.index("--")] if launched else arguments
+    debug = "--debug" in own
     warnings.showwarning = _show_warning
     try:
-        words = [word for word in arguments if word != "--debug"]
+        words = [word for word in own if word != "--debug"] + arguments[len(own) :]
         return command.main(words, prog_name="gluonbook", standalone_mode=False) or 0
     except click.exceptions.Abort:  # click's word for Ctrl-C
         return INTERRUPTED
@@ -70,17 +76,17 @@ def main(arguments: Optional[list[str]] = None) -> int:
         if isinstance(error, NO_ARGUMENTS):
             error.show()
         else:
-            _complain(error.format_message())
+            complain(error.format_message())
         return 2
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
         if debug:
             raise
-        _complain(str(error) or type(error).__name__)
+        complain(str(error) or type(error).__name__)
         return 2
     except RuntimeError as error:  # MXNet's, whose last line says what and whose others say where
         if debug:
             raise
-        _complain((str(error).strip().splitlines() or [type(error).__name__])[-1])
+        complain((str(error).strip().splitlines() or [type(error).__name__])[-1])
         return 2
 
 

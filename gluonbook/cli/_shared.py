@@ -10,6 +10,7 @@ import click
 
 from gluonbook import training
 
+KVSTORE_HELP = "How workers that gluonbook launch started train together; there dist_sync by default."
 Flags = dict[str, tuple[str, Any, str]]  # parameter of a function: flag, type (None for a switch), help
 
 

@@ -10,12 +10,14 @@ from typing import Any, Optional
 import click
 import numpy as np
 
-from gluonbook import _files, _models, runs
-from gluonbook.cli._shared import Flags, flags, take_saved, tell_stopped
+from gluonbook import _files, _models
+from gluonbook.cli._shared import KVSTORE_HELP, Flags, flags, take_saved, tell_stopped
 from gluonbook.data import detection as sets
 from gluonbook.data.pictures import find_pictures, read_picture
 from gluonbook.detection import drawing, inference, saved, training
 from gluonbook.detection.video import check_out
+from gluonbook.devices import device_list
+from gluonbook.distributed.group import KVSTORES, is_first, resumed_recipe
 
 SOME_FAILED = 1
 YOLO = "yolo"  # a network in Darknet's files
@@ -43,6 +45,7 @@ TRAIN_FLAGS: Flags = {
     "negative_ratio": ("--negatives", float, "Background anchors a matched one, the hardest; not of yolo."),
     "seed": ("--seed", int, "Makes the same numbers again."),
     "device": ("--device", str, "auto, cpu, gpu(0), or several: gpu(0),gpu(1)."),
+    "kvstore": ("--kvstore", click.Choice(KVSTORES), KVSTORE_HELP),
     "resume": ("--resume", None, "Go on from the checkpoint in --out, with its settings."),
 }
 
@@ -225,7 +228,8 @@ def detect_train(
     Writes the model, history.png (losses and mAP per epoch) and samples.png to --out.
     """
     if resume:
-        take_saved(context, settings, runs.saved_recipe(out))
+        take_saved(context, settings, resumed_recipe(settings["kvstore"], out))
+    device_list(settings["device"])  # refused now, not after the data were read and told
     train_set, val_set = sets.read_detection(data, format, held_out, settings["seed"], skip_bad)
     click.echo(f"training: {sets.summary(train_set)}\nvalidation: {sets.summary(val_set)}")
     start = time.perf_counter()
@@ -237,6 +241,8 @@ def detect_train(
         given += ["--held-out", str(held_out)] if context.get_parameter_source("held_out") != _DEFAULT else []
         tell_stopped(out, ["detect-train", *([] if data == sets.EMBEDDED else [data]), *given])
         raise
+    if not is_first():
+        return
     click.echo(f"{training.describe_epoch(model.history[-1])}; {time.perf_counter() - start:.1f} s")
     for path in write_report(model, val_set, Path(out), settings["device"]):
         click.echo(f"  {path}")

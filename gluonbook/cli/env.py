@@ -39,8 +39,6 @@ def facts() -> Iterator[tuple[str, str]]:
 
 
 def _mxnet_facts() -> Iterator[tuple[str, str]]:
-    from gluonbook import devices
-
     user = os.environ.get("OMP_NUM_THREADS")
     try:
         mx = _mxnet.load()
@@ -50,10 +48,31 @@ def _mxnet_facts() -> Iterator[tuple[str, str]]:
     enabled = mx.runtime.Features()
     yield "MXNet", f"{mx.__version__}, features {' '.join(name for name in FEATURES if enabled.is_enabled(name))}"
     yield "threads", f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} ({'user' if user else 'gluonbook'})"
-    gpus = devices.probe_gpus()
-    yield "devices", "cpu(0)" if gpus else f"cpu(0); {devices.why_no_gpu()}"
-    for gpu in gpus:
-        yield "", f"gpu({gpu.number}): {gpu.problem or 'works'}"
+    yield "kernels", f"OPENBLAS_CORETYPE={os.environ.get('OPENBLAS_CORETYPE', 'not set')}"
+    for number, line in enumerate(_device_lines()):
+        yield ("" if number else "devices"), line
+
+
+def _device_lines() -> Iterator[str]:
+    """Yield a line for the CPU, for each GPU that MXNet counts, and for each that only the NVIDIA driver does."""
+    from gluonbook import devices
+    from gluonbook._mxnet import mx
+
+    problem = devices.kernel_problem(mx.cpu(0))
+    threads = os.environ["OMP_NUM_THREADS"]
+    yield f"cpu(0): {problem or 'works'}; processors {_mxnet.usable_cpus()}, threads {threads}"
+    known, counted = devices.driver_gpus(), devices.probe_gpus()
+    names = {gpu.number: f"gpu({gpu.number}) {devices.describe(gpu)}" for gpu in known or ()}
+    problems = {gpu.number: gpu.problem for gpu in counted}
+    if not counted:
+        problems = {gpu.number: devices.why_not_counted(gpu) for gpu in known or ()}
+    instead = "" if None in problems.values() else "; the CPU is used"
+    for number, problem in problems.items():
+        fate = f"cannot be used: {problem}{instead}" if problem else "works"
+        yield f"{names.get(number, f'gpu({number})')}: {fate}"
+    if not problems:
+        none = "no NVIDIA driver answers" if known is None else "the NVIDIA driver counts none"
+        yield f"no GPU: {none}, and {devices.why_no_gpu()}"
 
 
 def _version(name: str) -> str:

@@ -7,9 +7,10 @@ from typing import Any, Optional
 
 import click
 
-from gluonbook import _models, runs
-from gluonbook.cli._shared import Flags, flags, take_saved, tell_stopped
+from gluonbook import _models
+from gluonbook.cli._shared import KVSTORE_HELP, Flags, flags, take_saved, tell_stopped
 from gluonbook.data import text as corpora
+from gluonbook.distributed.group import KVSTORES, is_first, resumed_recipe
 from gluonbook.lyrics import evaluation, generation, saved, training
 from gluonbook.lyrics.cells import STEPS
 from gluonbook.lyrics.tokens import LEVELS
@@ -36,6 +37,7 @@ TRAIN_FLAGS: Flags = {
     "checkpoint_every": ("--checkpoint-every", int, "Epochs between checkpoints."),
     "seed": ("--seed", int, "Makes the same numbers again."),
     "device": ("--device", str, "auto, cpu, gpu(0)."),
+    "kvstore": ("--kvstore", click.Choice(KVSTORES), KVSTORE_HELP),
     "resume": ("--resume", None, "Go on from the checkpoint in --out, with its settings."),
 }
 GENERATE_FLAGS: Flags = {
@@ -65,7 +67,7 @@ def train(context: click.Context, corpus: str, out: str, resume: bool, **setting
     for name in ("embedding_size", "theta"):
         settings[name] = settings[name] or None  # 0 on the command line
     if resume:
-        take_saved(context, settings, runs.saved_recipe(out))
+        take_saved(context, settings, resumed_recipe(settings["kvstore"], out))
     text = corpora.read_corpus(corpus)
     start = time.perf_counter()
     try:
@@ -73,6 +75,8 @@ def train(context: click.Context, corpus: str, out: str, resume: bool, **setting
     except KeyboardInterrupt:
         tell_stopped(out, ["lyrics", "train", *([] if corpus == corpora.EMBEDDED else [corpus])])
         raise
+    if not is_first():
+        return
     click.echo(f"{training.describe_epoch(model.kept_epoch())}; {time.perf_counter() - start:.1f} s")
     for path in write_report(model, text, Path(out), settings["prefixes"]):
         click.echo(f"  {path}")

@@ -111,12 +111,21 @@ def change_colours(picture: np.ndarray, rng: np.random.Generator, strength: floa
     """
     _check.number("strength", strength, at_least=0, below=1)
     brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3).astype(np.float32)
-    pixels = picture.astype(np.float32) * brightness
-    grey = pixels @ np.array(GREY, np.float32)  # (H, W)
-    pixels = (pixels - grey.mean()) * contrast + grey.mean()
-    grey = (grey - grey.mean()) * contrast + grey.mean()
-    pixels = (pixels - grey[..., None]) * saturation + grey[..., None]
-    return pixels.clip(0, 255).round().astype(np.uint8)
+    planes = picture.transpose(2, 0, 1).astype(np.float32, order="C")  # (3, H, W): three times as fast as (H, W, 3)
+    planes *= brightness
+    grey = sum(weight * plane for weight, plane in zip(np.array(GREY, np.float32), planes))  # (H, W)
+    mean = grey.mean()
+    for values in (planes, grey):
+        values -= mean
+        values *= contrast
+        values += mean
+    planes -= grey
+    planes *= saturation
+    planes += grey
+    np.rint(np.minimum(np.maximum(planes, 0, out=planes), 255, out=planes), out=planes)
+    changed = np.empty(picture.shape, np.uint8)
+    changed.transpose(2, 0, 1)[...] = planes
+    return changed
 
 
 def augment(

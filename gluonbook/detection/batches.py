@@ -18,7 +18,13 @@ class Batch(NamedTuple):
 
 
 def epoch_batches(
-    data: DetectionSet, size: int, batch_size: int, seed: int, epoch: int, network: str = "tiny"
+    data: DetectionSet,
+    size: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    network: str = "tiny",
+    rows: slice = slice(None),
 ) -> Iterator[Batch]:
     """Yield an epoch's batches, each prepared while the one before it is in use.
 
@@ -28,6 +34,7 @@ def epoch_batches(
         batch_size: N; of fewer pictures, all are one batch.
         seed, epoch: each picture's random numbers come from these and its own number.
         network: for which they are.
+        rows: which pictures of each batch are prepared: a worker's share.
 
     Yields:
         Batch.
@@ -39,7 +46,7 @@ def epoch_batches(
     count = max(len(data) // batch_size, 1)
 
     def prepare(number: int) -> Batch:
-        chosen = order[number * batch_size : (number + 1) * batch_size]
+        chosen = order[number * batch_size : (number + 1) * batch_size][rows]
         pairs = [pair(int(i)) for i in chosen]
         return Batch(kind.as_input([picture for picture, _ in pairs]), pad_labels([labels for _, labels in pairs]))
 

@@ -26,6 +26,7 @@ MEASURED = 1000  # pictures whose boxes choose the anchors
 
 Pair = tuple[np.ndarray, np.ndarray]
 Rows = list[np.ndarray]
+Total = Callable[[float], float]
 
 
 class Family(NamedTuple):
@@ -42,7 +43,8 @@ class Family(NamedTuple):
         prepare: picture (H, W, 3) uint8, labels (M, 5), random numbers, size: the augmented square and its labels.
         as_input: N such squares to (N, 3, H, W) float32.
         learn: network and settings to a function of the recorded predictions and the labels (n, M, 5) of each device,
-            which returns each device's losses, recorded, (1,) each; over the devices they add up to the batch's.
+            and of what gives a count of these pictures for the whole batch, which other workers share; it returns each
+            device's losses, recorded, (1,) each; over devices and workers they add up to the batch's.
         find: network, size and device to a function of pictures of any size, as ``Detector.find``.
     """
 
@@ -55,7 +57,9 @@ class Family(NamedTuple):
     initialise: Callable[[Any, list[Any]], None]
     prepare: Callable[[np.ndarray, np.ndarray, np.random.Generator, int], Pair]
     as_input: Callable[[Sequence[np.ndarray]], np.ndarray]
-    learn: Callable[[Any, dict[str, Any]], Callable[[Sequence[Any], Sequence[np.ndarray]], list[tuple[Any, ...]]]]
+    learn: Callable[
+        [Any, dict[str, Any]], Callable[[Sequence[Any], Sequence[np.ndarray], Total], list[tuple[Any, ...]]]
+    ]
     find: Callable[[Any, int, Any], Callable[[Sequence[np.ndarray]], Rows]]
 
 
@@ -94,12 +98,12 @@ def _prepare_ssd(picture: np.ndarray, labels: np.ndarray, rng: np.random.Generat
 def _learn_ssd(net: Any, settings: dict[str, Any]) -> Callable[..., list[tuple[Any, ...]]]:
     anchors = net.anchors(settings["size"], settings["size"])
 
-    def losses(predictions: Sequence[Any], labels: Sequence[np.ndarray]) -> list[tuple[Any, ...]]:
+    def losses(predictions: Sequence[Any], labels: Sequence[np.ndarray], total: Total) -> list[tuple[Any, ...]]:
         targets = [
             ssd_targets(anchors, rows, cls_preds, settings["negative_ratio"])
             for rows, (cls_preds, _) in zip(labels, predictions)
         ]
-        num_matched = sum(int((target.cls_targets > 0).sum()) for target in targets)
+        num_matched = total(sum(int((target.cls_targets > 0).sum()) for target in targets))
         with autograd.record():
             return [ssd.ssd_loss(cls, box, target, num_matched) for (cls, box), target in zip(predictions, targets)]
 
@@ -222,9 +226,9 @@ def _prepare_yolo(picture: np.ndarray, labels: np.ndarray, rng: np.random.Genera
 
 
 def _learn_yolo(net: Darknet, settings: dict[str, Any]) -> Callable[..., list[tuple[Any, ...]]]:
-    def losses(predictions: Sequence[Any], labels: Sequence[np.ndarray]) -> list[tuple[Any, ...]]:
+    def losses(predictions: Sequence[Any], labels: Sequence[np.ndarray], total: Total) -> list[tuple[Any, ...]]:
         targets = [yolo_learning.yolo_targets(rows, net.heads, settings["size"]) for rows in labels]
-        N = sum(map(len, labels))
+        N = total(sum(map(len, labels)))
         with autograd.record():
             found = [
                 yolo_learning.yolo_loss(maps, net.heads, learnt, rows)

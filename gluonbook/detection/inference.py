@@ -39,7 +39,10 @@ def standardise(pictures: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         (N, 3, H, W) float32, each channel less ImageNet's mean, over its standard deviation.
     """
-    return np.ascontiguousarray(((np.stack(pictures) - MEAN) / STD).transpose(0, 3, 1, 2))  # (N, 3, H, W)
+    X = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32, order="C")  # (N, 3, H, W)
+    X -= MEAN[:, None, None]
+    X /= STD[:, None, None]
+    return X
 
 
 def find_boxes(net: Any, pictures: Sequence[np.ndarray], anchors: np.ndarray, device: Any) -> list[np.ndarray]:

@@ -97,14 +97,12 @@ class SSD(gluon.HybridBlock):
 def halving_block(channels: int) -> Any:
     """Return two 3×3 convolutions, each with batch norm and ReLU, and 2×2 max pooling: (C, H, W) to (c, H/2, W/2).
 
-    Differs from the book: the convolutions have no bias, which batch norm would subtract again.
+    Differs from the book: the convolutions have no bias, which batch norm would subtract again; and the second ReLU
+    comes after the pooling, where it has a quarter of the values: the largest of several is the same before and after.
     """
-    block = gluon.nn.HybridSequential()
-    for _ in range(2):
-        block.add(
-            gluon.nn.Conv2D(channels, 3, padding=1, use_bias=False), gluon.nn.BatchNorm(), gluon.nn.Activation("relu")
-        )
-    block.add(gluon.nn.MaxPool2D(2))
+    block, nn = gluon.nn.HybridSequential(), gluon.nn
+    for last in ((nn.Activation("relu"),), (nn.MaxPool2D(2), nn.Activation("relu"))):
+        block.add(nn.Conv2D(channels, 3, padding=1, use_bias=False), nn.BatchNorm(), *last)
     return block
 
 

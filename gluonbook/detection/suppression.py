@@ -68,11 +68,14 @@ def _suppress_blocks(boxes: np.ndarray, kinds: np.ndarray, reaches: float) -> np
         overlaps = _iou(head[:, :, None], head_areas[:, None], head[:, None], head_areas) >= reaches  # (B, B)
         overlaps &= head_kinds[:, None] == head_kinds
         stays = np.ones(len(overlaps), bool)
-        for i in np.flatnonzero(overlaps.sum(axis=1) > 1):  # each box overlaps itself
+        overlaps[np.tri(len(overlaps), dtype=bool)] = False  # each is dropped by better ones alone
+        for i in np.flatnonzero(overlaps.any(axis=1)):
             if stays[i]:
-                stays[i + 1 :] &= ~overlaps[i, i + 1 :]
+                stays[overlaps[i]] = False
         kept.append(left[:BLOCK][stays])
         left, corners, areas, kinds = left[BLOCK:], corners[:, BLOCK:], areas[BLOCK:], kinds[BLOCK:]
+        if not len(left):
+            break
         dropped = _iou(head[:, stays, None], head_areas[stays, None], corners[:, None], areas) >= reaches  # (k, rest)
         dropped &= head_kinds[stays, None] == kinds
         rest = np.flatnonzero(~dropped.any(axis=0))
@@ -136,12 +139,11 @@ def multibox_detection(
     for n in range(N):
         candidates = np.flatnonzero(scores[n] >= threshold)
         order = candidates[np.argsort(-scores[n, candidates], kind="stable")][:topk]
-        kinds = cls_probs[n, 1:, order].argmax(
-            axis=1
-        )  # (k,): NumPy's argmax of all anchors would take most of the time
+        kinds = cls_probs[n, 1:, order].argmax(axis=1)  # (k,): that of all anchors would take most of the time
         boxes = decode(anchors[order], box_preds[n, order], variances)  # (k, 4)
-        boxes = boxes.clip(0, 1) if clip else boxes
+        if clip:
+            np.minimum(np.maximum(boxes, 0, out=boxes), 1, out=boxes)
         kept = _suppress(boxes, None if force_suppress else kinds, float(np.float32(nms_threshold)))
-        rows = order[kept]
-        found[n, : len(rows)] = np.column_stack([kinds[kept], scores[n, rows], boxes[kept]])
+        rows = found[n, : len(kept)]
+        rows[:, 0], rows[:, 1], rows[:, 2:] = kinds[kept], scores[n, order[kept]], boxes[kept]
     return found

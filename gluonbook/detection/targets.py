@@ -7,7 +7,7 @@ import numpy as np
 
 from gluonbook import _check
 from gluonbook._check import as_array, check_labels
-from gluonbook.detection.boxes import corner_to_center, iou
+from gluonbook.detection.boxes import _iou, area, corner_to_center
 
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
 BACKGROUND, IGNORED, PADDING = 0, -1, -1
@@ -49,8 +49,8 @@ def match(overlaps: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     if overlaps.size == 0:
         return matched
     if threshold > 0:
-        best = overlaps.argmax(axis=1)  # (A,)
-        matched = np.where(overlaps.max(axis=1) > threshold, best, -1)
+        above = np.flatnonzero(overlaps.max(axis=1) > threshold)  # few: argmax of all would take longer than the rest
+        matched[above] = overlaps[above].argmax(axis=1)
     left = overlaps.copy()  # (A, M)
     for _ in range(overlaps.shape[1]):
         anchor, m = divmod(int(left.argmax()), overlaps.shape[1])
@@ -123,6 +123,9 @@ def hard_negatives(background: np.ndarray, candidates: np.ndarray, num_negatives
     [1, 2]
     """
     indices = np.flatnonzero(candidates)
+    if 0 < num_negatives < len(indices):  # only those that are hard enough are sorted
+        values = background[indices]
+        indices = indices[~(values > np.partition(values, num_negatives - 1)[num_negatives - 1])]
     return indices[np.argsort(background[indices], kind="stable")[:num_negatives]]
 
 
@@ -176,32 +179,47 @@ def multibox_target(
     _check.number("overlap_threshold", overlap_threshold, at_most=1)
     _check.number("negative_mining_thresh", negative_mining_thresh, at_least=0, at_most=1)
     _check.integer("minimum_negative_samples", minimum_negative_samples, at_least=0)
-    background, num_classes = None, None
-    if negative_mining_ratio is not None:
+    mined, num_classes = negative_mining_ratio is not None, None
+    if mined:
         _check.number("negative_mining_ratio", negative_mining_ratio, above=0)
         if cls_preds is None:
             raise ValueError("cls_preds must be given: mining looks for the anchors that the network gets wrong")
-        cls_preds = as_array("cls_preds", cls_preds, N, None, A)
-        background, num_classes = _background_probability(cls_preds), cls_preds.shape[1] - 1  # (N, A)
-    box_targets = np.zeros((N, A, 4), np.float32)
-    cls_targets = np.full((N, A), BACKGROUND if background is None else IGNORED, np.float32)
+        cls_preds = _scores(cls_preds, N, A)
+        num_classes = cls_preds.shape[1] - 1
+    corners, areas = np.ascontiguousarray(anchors.T), area(anchors)  # (4, A), (A,)
+    box_targets, masks = np.zeros((N, A, 4), np.float32), np.zeros((N, A, 4), np.float32)
+    cls_targets = np.full((N, A), IGNORED if mined else BACKGROUND, np.float32)
+    free = np.zeros((N, A), bool)
     for n in range(N):
         objects = labels[n, : num_objects(labels[n])]  # (M, 5)
         check_labels(objects, num_classes, n)
-        overlaps = iou(anchors, objects[:, 1:])  # (A, M)
+        overlaps = _overlaps(corners, areas, objects[:, 1:])  # (A, M)
         matched = match(overlaps, overlap_threshold)
+        free[n] = (matched < 0) & (overlaps.max(axis=1, initial=-1) < negative_mining_thresh)
         positive = np.flatnonzero(matched >= 0)
         chosen = objects[matched[positive]]
-        if background is not None:
-            free = matched < 0
-            if len(objects):
-                free &= overlaps.max(axis=1) < negative_mining_thresh
-            wanted = max(int(len(positive) * negative_mining_ratio), minimum_negative_samples)  # type: ignore[operator]
-            cls_targets[n, hard_negatives(background[n], free, wanted)] = BACKGROUND
         cls_targets[n, positive] = chosen[:, 0] + 1
         box_targets[n, positive] = encode(anchors[positive], chosen[:, 1:], variances)
-    masks = np.repeat(cls_targets > 0, 4, axis=1).astype(np.float32)  # (N, A·4)
-    return Targets(box_targets.reshape(N, A * 4), masks, cls_targets)
+        masks[n, positive] = 1
+    if mined:  # only now must the network have computed its scores
+        background = _background_probability(as_array("cls_preds", cls_preds))  # (N, A)
+        for n, num_matched in enumerate((cls_targets > 0).sum(axis=1).tolist()):
+            wanted = max(int(num_matched * negative_mining_ratio), minimum_negative_samples)  # type: ignore[operator]
+            cls_targets[n, hard_negatives(background[n], free[n], wanted)] = BACKGROUND
+    return Targets(box_targets.reshape(N, A * 4), masks.reshape(N, A * 4), cls_targets)
+
+
+def _scores(cls_preds: Any, N: int, A: int) -> Any:
+    """Return scores of the right shape; those that a network still computes are not waited for."""
+    if hasattr(cls_preds, "asnumpy") and len(cls_preds.shape) == 3 and cls_preds.shape[::2] == (N, A):
+        return cls_preds
+    return as_array("cls_preds", cls_preds, N, None, A)
+
+
+def _overlaps(corners: np.ndarray, areas: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Return the IoU of anchors, (4, A) and their areas, with (M, 4) boxes: (A, M), a box's values side by side."""
+    shares = _iou(boxes.T[:, :, None], area(boxes)[:, None], corners[:, None], areas)  # (M, A)
+    return np.nan_to_num(shares, copy=False).T
 
 
 def num_objects(labels: np.ndarray) -> int:

@@ -1,9 +1,9 @@
 """Training of a detector: augmented batches, losses of its family, mAP each epoch, checkpoints, resume."""
 
+import functools
 import inspect
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -14,6 +14,7 @@ from gluonbook.data.detection import DetectionSet, fingerprint
 from gluonbook.detection.batches import Batch, epoch_batches
 from gluonbook.detection.metrics import MeanAP, mean_ap
 from gluonbook.detection.saved import TrainedDetector, save_detector
+from gluonbook.distributed import group as groups
 
 WARM_UP = 100  # steps over which the learning rate rises to its first value
 # What changes the numbers of a run: a resumed one takes these from its checkpoint.
@@ -34,6 +35,7 @@ def train(
     negative_ratio: float = 3.0,
     seed: int = 0,
     device: Any = "auto",
+    kvstore: Optional[str] = None,
     resume: bool = False,
     progress: bool = False,
 ) -> TrainedDetector:
@@ -44,26 +46,34 @@ def train(
     and colours; each epoch ends with mAP on the validation set. An epoch draws its random numbers from the seed and its
     own number, so a run that was stopped and resumed gives the numbers of one that was not.
 
+    Among several workers (``gluonbook launch``) each takes its share of every batch's pictures, and batch norm its
+    statistics of that share. In ``dist_sync`` the numbers are those of one worker with as many devices, but for
+    rounding. In ``dist_async`` each push is a step of its own with a worker's share, the schedule follows the servers'
+    steps, the losses are those of worker 0's share, and a resumed run begins Adam's moments anew.
+
     Args:
         train_set: what to learn; a picture without objects teaches background.
         val_set: what to measure on, of the same classes; at least one picture.
         out: folder for checkpoints and the model; None writes nothing. A folder that holds another training is refused,
-            and one that holds this very training, done, is not trained again.
+            and one that holds this very training, done, is not trained again. Worker 0 alone reads and writes it.
         network: ``"tiny"`` (the notes' TinySSD), ``"mobilenet"``, or ``"yolo"`` (YOLOv3's heads on six convolutions).
         size: pixels of the square that pictures are squeezed to, or letterboxed to by ``"yolo"``: of that a multiple of
             32; at least 64.
         num_epochs: at least 1; more than before may be given to a resumed run.
-        batch_size: N, at least 1; an incomplete last batch is left out, other pictures in each epoch.
+        batch_size: N, of all workers together, at least one picture for each of their devices; an incomplete last
+            batch is left out, other pictures in each epoch.
         lr: the highest learning rate, above 0.
         wd: weight decay, at least 0.
         negative_ratio: background anchors a matched one, above 0; a YOLO learns from all, and takes no other value.
         seed: at least 0.
         device: as ``gluonbook.device`` takes it, or several, ``"gpu(0),gpu(1)"``: each batch is divided among them.
+        kvstore: how several workers train together, ``"dist_sync"`` or ``"dist_async"``; None is ``"dist_sync"`` in a
+            process that ``gluonbook launch`` started, and alone elsewhere.
         resume: go on from the checkpoint in ``out``.
         progress: show a progress bar with the losses, and mAP after each epoch.
 
     Returns:
-        TrainedDetector; with ``out`` it is also written there.
+        TrainedDetector; with ``out`` it is also written there. The mAP of each epoch is in worker 0's alone.
 
     Raises:
         ValueError: an argument is out of range, the sets do not fit, or they are not those of the checkpoint.
@@ -76,15 +86,23 @@ def train(
     _check_sets(train_set, val_set)
     if resume and out is None:
         raise ValueError("resume needs out, the folder that holds the checkpoint")
-    chosen = devices.device_list(device)
-    largest = min(batch_size, len(train_set))
-    if largest < len(chosen):
-        raise ValueError(f"each device needs a picture of a batch, got {len(chosen)} devices and batches of {largest}")
+    chosen, group = devices.device_list(device), groups.join(kvstore)
+    rows = groups.share(group, min(batch_size, len(train_set)))
+    if rows.stop - rows.start < len(chosen):
+        raise ValueError(
+            f"each device needs a picture of a batch, got {len(chosen)} devices and batches of {rows.stop - rows.start}"
+        )
     data = f"{fingerprint(train_set)}-{fingerprint(val_set)}"
-    if resume or (out is not None and runs.is_finished(Path(out), _models.DESCRIPTION, recipe, data)):
-        run = _resumed(out, train_set.classes, recipe, chosen, data)
-    else:
-        run = _Run(train_set.classes, recipe, chosen, data, _family(recipe).fit(train_set, recipe))
+    saved = runs.Saved(_models.DESCRIPTION, recipe, data, "data set", "a detector", ("classes",))
+    state = groups.from_first(group, lambda: runs.saved_state(out, saved, resume))
+    # What was fitted is in checkpoints since YOLOs are trained.
+    fitted = _family(recipe).fit(train_set, recipe) if state is None else state[1].get("fitted")
+    run = _Run(train_set.classes, recipe, chosen, data, fitted, group)
+    if state is not None:
+        run.restore(*state)
+    run.begin(len(train_set))
+    if group.rank:
+        out, progress = None, False
 
     num_batches = max(len(train_set) // batch_size, 1)
     with (
@@ -118,21 +136,25 @@ class _Run:
         chosen: list[Any],
         data: str,
         fitted: Optional[dict[str, Any]] = None,
+        group: groups.Group = groups.ALONE,
     ) -> None:
         self.classes, self.recipe, self.devices, self.data = tuple(classes), recipe, chosen, data
-        self.fitted = fitted or {}
+        self.fitted, self.group = fitted or {}, group
         self.history: list[dict[str, Any]] = []
         self.family = _family(recipe)
         self.net = self.family.build(len(classes), self.settings)
         self.losses = self.family.learn(self.net, recipe)
         runs.seed_epoch(recipe["seed"], 0)
         self.family.initialise(self.net, chosen)
-        self.net(nd.zeros((1, 3, recipe["size"], recipe["size"]), ctx=chosen[0]))  # gives every array its shape
+        self.net.infer_shape(nd.zeros((1, 3, recipe["size"], recipe["size"]), ctx=chosen[0]))
+        for param in self.net.collect_params().values():
+            param._finish_deferred_init()
         self.net.hybridize(static_alloc=True)
         self.params = self.net._collect_params_with_prefix()
         settings = {"learning_rate": recipe["lr"], "wd": recipe["wd"]}
         # A list: of a dict the trainer sorts the names, which are others in each network (see restore_optimizer).
-        self.trainer = gluon.Trainer(list(self.params.values()), "adam", settings, update_on_kvstore=False)
+        distributed = {"update_on_kvstore": False, **groups.trainer_settings(group)}
+        self.trainer = gluon.Trainer(list(self.params.values()), "adam", settings, **distributed)
         self.snapshot = self._snapshot()
 
     @property
@@ -143,6 +165,12 @@ class _Run:
     def settings(self) -> dict[str, Any]:
         return {**self.recipe, **self.fitted}
 
+    def begin(self, num_pictures: int) -> None:
+        """Let all workers start from the same weights."""
+        steps = max(num_pictures // self.recipe["batch_size"], 1)
+        schedule = functools.partial(_rate_after, self.recipe, steps, self.epoch, self.group.size)
+        groups.begin(self.group, self.trainer, schedule)
+
     def train_epoch(
         self,
         train_set: DetectionSet,
@@ -150,34 +178,39 @@ class _Run:
         advance: Callable[[Sequence[float]], Any],
         check: Callable[[], Any],
     ) -> None:
-        recipe, start = self.recipe, time.perf_counter()
-        runs.seed_epoch(recipe["seed"], self.epoch + 1)
+        recipe, group, start = self.recipe, self.group, time.perf_counter()
+        runs.seed_epoch(recipe["seed"], self.epoch + 1, group.rank)
         steps = max(len(train_set) // recipe["batch_size"], 1)
-        first_lr = self._learning_rate(self.epoch * steps, steps)
+        first_lr = _learning_rate(recipe, self.epoch * steps, steps)
         guard = training.LossGuard(self.epoch + 1, first_lr, self.history[-1]["loss"] if self.history else None)
-        parts: list[np.ndarray] = []  # the losses of each batch
-        shape = recipe["size"], recipe["batch_size"]
-        batches = epoch_batches(train_set, *shape, recipe["seed"], self.epoch + 1, recipe["network"])
-        for number, batch in enumerate(batches):
-            self.trainer.set_learning_rate(self._learning_rate(self.epoch * steps + number, steps))
-            step = self._step(batch)
-            guard.add(step.sum())
+        parts: list[np.ndarray] = []  # the losses of each batch, read when the next has been queued
+        before: Any = None
+
+        def tell(step: Any) -> None:
             parts.append(step.asnumpy())
             advance(np.mean(parts, axis=0))
-        loss = guard.mean()
-        find = self.family.find(self.net, recipe["size"], self.devices[0])
-        found = evaluate(find, val_set, recipe["batch_size"], check)
-        losses = dict(zip(self.family.losses, np.mean(parts, axis=0).tolist()))
-        entry = {"epoch": self.epoch + 1, "loss": loss, **losses, "lr": first_lr}
-        entry.update(voc07=found.voc07, voc12=found.voc12, by_class=found.by_class)
+
+        shape = recipe["size"], recipe["batch_size"]
+        rows = groups.share(group, min(recipe["batch_size"], len(train_set)))
+        batches = epoch_batches(train_set, *shape, recipe["seed"], self.epoch + 1, recipe["network"], rows)
+        for number, batch in enumerate(batches):
+            if not group.is_async:
+                self.trainer.set_learning_rate(_learning_rate(recipe, self.epoch * steps + number, steps))
+            step = self._step(batch)
+            guard.add(step.sum())
+            if before is not None:
+                tell(before)
+            before = step
+        tell(before)
+        loss, *each = groups.total(group, [guard.mean(), *np.mean(parts, axis=0)]).tolist()
+        entry = {"epoch": self.epoch + 1, "loss": loss, **dict(zip(self.family.losses, each)), "lr": first_lr}
+        if group.rank == 0:
+            find = self.family.find(self.net, recipe["size"], self.devices[0])
+            found = evaluate(find, val_set, recipe["batch_size"], check)
+            entry.update(voc07=found.voc07, voc12=found.voc12, by_class=found.by_class)
         entry["seconds"] = round(time.perf_counter() - start, 3)
         self.history.append(entry)
         self.snapshot = self._snapshot()
-
-    def _learning_rate(self, step: int, steps: int) -> float:
-        return min(1.0, (step + 1) / WARM_UP) * runs.cosine(
-            step / (steps * self.recipe["num_epochs"]), self.recipe["lr"]
-        )
 
     def _step(self, batch: Batch) -> Any:
         """Update the weights by one batch, divided among the devices; return its losses, (number of losses,)."""
@@ -186,12 +219,16 @@ class _Run:
         ]
         with autograd.record():
             predictions = [self.net(nd.array(X, ctx=device)) for (X, _), device in zip(shares, self.devices)]
-        losses = self.losses(predictions, [labels for _, labels in shares])
+        losses = self.losses(predictions, [labels for _, labels in shares], self._total)
         with autograd.record():
             totals = [nd.add_n(*loss) for loss in losses]
         autograd.backward(totals)
         self.trainer.step(1)
         return sum(nd.concat(*loss, dim=0).as_in_context(self.devices[0]) for loss in losses)
+
+    def _total(self, count: float) -> float:
+        """Return a count of this worker's share of a batch for the whole batch."""
+        return float(groups.total(self.group, count)[0])
 
     def _snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Copy what a checkpoint holds, at the end of an epoch: Ctrl-C comes in the middle of the next."""
@@ -214,7 +251,7 @@ class _Run:
         for name, param in self.params.items():
             param.set_data(arrays[f"weight:{name}"])
         self.history = info["history"]
-        if self.history:
+        if self.history and not self.group.is_async and any(name.startswith("optimizer:") for name in arrays):
             training.restore_optimizer(self.trainer, arrays, info["optimizer"])
         self.snapshot = self._snapshot()
 
@@ -225,20 +262,15 @@ class _Run:
         return TrainedDetector(weights, self.classes, self.settings, info["history"])
 
 
-def _resumed(folder: Any, classes: Sequence[str], recipe: dict[str, Any], chosen: list[Any], data: str) -> _Run:
-    """Return the training that a folder's checkpoint holds.
+def _learning_rate(recipe: dict[str, Any], step: int, steps: int) -> float:
+    """Return the learning rate of a step, counted from 0 over all epochs, of which each has ``steps``."""
+    done = min(step / (steps * recipe["num_epochs"]), 1.0)
+    return min(1.0, (step + 1) / WARM_UP) * runs.cosine(done, recipe["lr"])
 
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is of another training, or of something else.
-    """
-    arrays, info = training.load_checkpoint(folder)
-    if not {"recipe", "data", "history", "optimizer", "classes"} <= set(info):
-        raise ValueError(f"{Path(folder) / training.CHECKPOINT} is not a checkpoint of a detector")
-    runs.check_resumable(folder, info, recipe, data, "data set")
-    run = _Run(classes, recipe, chosen, data, info.get("fitted"))  # there since YOLOs are trained
-    run.restore(arrays, info)
-    return run
+
+def _rate_after(recipe: dict[str, Any], steps: int, epochs_done: int, num_workers: int, num_update: int) -> float:
+    """Return the learning rate after so many updates of the servers, which count one for each worker and batch."""
+    return _learning_rate(recipe, epochs_done * steps + num_update // num_workers, steps)
 
 
 def evaluate(

@@ -45,7 +45,8 @@ def lstm_step(x: np.ndarray, state: State, W_h: np.ndarray, b_h: np.ndarray) -> 
     H, C = state
     size = H.shape[1]
     gates = x + H @ W_h + b_h  # (B, 4H)
-    inputs, forget = sigmoid(gates[:, :size]), sigmoid(gates[:, size : 2 * size])
+    both = sigmoid(gates[:, : 2 * size])  # (B, 2H)
+    inputs, forget = both[:, :size], both[:, size:]
     new, output = np.tanh(gates[:, 2 * size : 3 * size]), sigmoid(gates[:, 3 * size :])
     C = forget * C + inputs * new  # (B, H)
     return output * np.tanh(C), C

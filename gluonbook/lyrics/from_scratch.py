@@ -1,16 +1,17 @@
 """The recurrent network of the notes, written out: one-hot inputs, explicit state, parameters in a list.
 
-Letters: ``N`` batch, ``T`` steps, ``V`` vocabulary, ``H`` hidden. Everything is MXNet ``nd``; nothing is hybridized.
+Letters: ``N`` batch, ``T`` steps, ``V`` vocabulary, ``H`` hidden. Everything is MXNet ``nd``; hybridized are
+the two loops of ``rnn_of_batch`` alone.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any, Callable, Optional
 
 import numpy as np
 
 from gluonbook import _check, training
-from gluonbook._mxnet import autograd, mx, nd
+from gluonbook._mxnet import autograd, gluon, mx, nd
 
 
 def to_onehot(X: Any, size: int) -> list[Any]:
@@ -89,6 +90,77 @@ def rnn(inputs: Iterable[Any], state: tuple[Any], params: list[Any]) -> tuple[li
     return outputs, (H,)
 
 
+def rnn_of_batch(X: Any, state: tuple[Any], params: list[Any]) -> tuple[Any, tuple[Any], Callable[[], None]]:
+    """Run the network over a batch: ``rnn`` on its one-hot vectors, and back-propagation through time by hand.
+
+    A one-hot vector times W_xh is a row of it, so rows are looked up. The products with W_hy, and those that give the
+    gradient of W_hh, do not wait for each other: each is one product over all steps. What is left for each step is
+    its product with W_hh, forward and back, and MXNet takes all steps as one graph.
+
+    Args:
+        X: (N, T) nd indices below V.
+        state: one array (N, H).
+        params: as ``init_params`` gives them.
+
+    Returns:
+        logits (T*N, V), time first, recorded where autograd records; state: one array (N, H), not recorded; a function
+        to call after the backward pass from the logits: it completes the parameters' gradients.
+    """
+    W_xh, W_hh, b_h, W_hy, b_y = params
+    (H,) = state
+    N, T = X.shape
+    projected = nd.take(W_xh, X.T)  # (T, N, H)
+    with autograd.pause():
+        every = _graph(_states, T, len(b_h))(projected + b_h, H, W_hh.T)  # ((T+1)*N, H)
+        before, hidden, after = every[:-N], every[N:], every[-N:]  # (T*N, H), (T*N, H), (N, H): no copies
+    hidden.attach_grad()
+    logits = nd.FullyConnected(hidden, W_hy.T, b_y, num_hidden=len(b_y))
+
+    def backward() -> None:
+        shape = projected.shape
+        dZ = _graph(_slopes, T, len(b_h))(hidden.reshape(shape), hidden.grad.reshape(shape), W_hh)  # (T*N, H)
+        nd.dot(before, dZ, transpose_a=True, out=W_hh.grad)
+        b_h.grad[:] = nd.dot(nd.ones_like(dZ[:, 0]), dZ)  # their sum, which MXNet's own reduction takes longer for
+        projected.backward(dZ.reshape(shape))
+
+    return logits, (after,), backward
+
+
+@functools.lru_cache(maxsize=8)
+def _graph(loop: Callable[..., Any], num_steps: int, num_hiddens: int) -> Any:
+    """Return a loop over the steps as a function of nd arrays that MXNet runs in one call."""
+
+    class Graph(gluon.HybridBlock):  # type: ignore[misc]
+        def hybrid_forward(self, F: Any, *arrays: Any) -> Any:
+            return loop(F, num_steps, num_hiddens, *arrays)
+
+    graph = Graph()
+    graph.hybridize(static_alloc=True, static_shape=True)
+    return graph
+
+
+def _states(F: Any, num_steps: int, num_hiddens: int, Z: Any, H: Any, W: Any) -> Any:
+    """Return the states before, within and after the steps ((T+1)*N, H), for inputs (T, N, H) and W_hh transposed."""
+    states = [H]
+    for z in F.split(Z, num_steps, axis=0, squeeze_axis=True):
+        z = F.FullyConnected(states[-1], W, no_bias=True, num_hidden=num_hiddens) + z  # (N, H)
+        states.append(F.Activation(z, act_type="tanh"))
+    return F.concat(*states, dim=0)
+
+
+def _slopes(F: Any, num_steps: int, num_hiddens: int, states: Any, gradients: Any, W_hh: Any) -> Any:
+    """Return gradients (T*N, H) of the sums in tanh, for the states and their gradients by the outputs, (T, N, H)."""
+    slopes = F.split(1 - F.square(states), num_steps, axis=0, squeeze_axis=True)
+    gradients = F.split(gradients, num_steps, axis=0, squeeze_axis=True)
+    sums: list[Any] = []  # the last step first
+    for t in reversed(range(num_steps)):
+        dH = gradients[t]  # (N, H)
+        if sums:
+            dH = F.FullyConnected(sums[-1], W_hh, no_bias=True, num_hidden=num_hiddens) + dH
+        sums.append(dH * slopes[t])
+    return F.concat(*reversed(sums), dim=0)
+
+
 def train_epochs(
     params: list[Any],
     batches: Callable[[], Iterable[tuple[Any, Any]]],
@@ -96,7 +168,7 @@ def train_epochs(
     lr: float = 1e2,
     theta: Optional[float] = 1e-2,
     carry_state: bool = True,
-    update: Callable[[list[Any], float], None] = partial(training.sgd, batch_size=1),
+    update: Callable[[list[Any], float], None] = functools.partial(training.sgd, batch_size=1),
 ) -> Iterator[float]:
     """Train the network on the mean cross-entropy with clipped gradients; the defaults are the notes' recipe.
 
@@ -121,11 +193,15 @@ def train_epochs(
     V, H = params[0].shape
     device = params[0].context
 
+    backward: Callable[[], None]
+
     def forward(X: Any, state: Any) -> tuple[Any, Any]:
-        outputs, state = rnn(to_onehot(X, V), state, params)
-        return nd.concat(*outputs, dim=0), state  # (T*N, V)
+        nonlocal backward
+        logits, state, backward = rnn_of_batch(X, state, params)
+        return logits, state
 
     def step() -> None:
+        backward()
         training.clip_gradients([param.grad for param in params], theta)
         update(params, lr)
 
@@ -159,26 +235,30 @@ def run_epochs(
     Yields, raises:
         as ``train_epochs``.
     """
-    loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
     for epoch in range(1, _check.integer("num_epochs", num_epochs, at_least=1) + 1):
         guard = training.LossGuard(epoch, lr)
         state: Any = None
-        for X, Y in batches():
+        # The whole epoch at once: MXNet waits for what it computes before it takes an array.
+        for X, labels in [_send(X, Y, vocab_size, device) for X, Y in batches()]:
             if state is None or not carry_state:
                 state = begin_state(len(X))
-            _check.indices("X", np.ravel(X), below=vocab_size)
-            _check.indices("Y", np.ravel(Y), below=vocab_size)
             state = [s.detach() for s in state]
-            labels = nd.array(Y.T.reshape(-1), ctx=device)  # (T*N,)
             with autograd.record():
-                logits, state = forward(nd.array(X, ctx=device), state)
-                l = loss(logits, labels).mean()
+                logits, state = forward(X, state)
+                l = training.mean_cross_entropy(nd, logits, labels, vocab_size)
             l.backward()
             step()
             guard.add(l)
         if state is None:
             raise ValueError(f"batches must give at least one batch an epoch, got none in epoch {epoch}")
         yield training.perplexity(guard.mean())
+
+
+def _send(X: Any, Y: Any, vocab_size: int, device: Any) -> tuple[Any, Any]:
+    """Return X (N, T) and the labels (T*N,), time first, on a device."""
+    _check.indices("X", np.ravel(X), below=vocab_size)
+    _check.indices("Y", np.ravel(Y), below=vocab_size)
+    return nd.array(X, ctx=device), nd.array(Y.T.reshape(-1), ctx=device)
 
 
 def predict(prefix: Any, num_tokens: int, params: list[Any]) -> list[int]:

@@ -154,9 +154,10 @@ def _steps(
     rows = np.arange(len(given))
     for t in range(lengths.max() + length - 1):
         logits = stepper(tokens)  # (B, V)
-        logits[:, never] = -np.inf
+        if never:
+            logits[:, never] = -np.inf
         new = t - lengths + 1  # each row's count of new tokens before this step; negative while its prefix lasts
-        tokens = choose(logits, uniform[rows, new.clip(0, length - 1)], temperature, top_k, top_p)
+        tokens = choose(logits, uniform[rows, np.minimum(np.maximum(new, 0), length - 1)], temperature, top_k, top_p)
         for row in np.flatnonzero(new < 0):
             tokens[row] = given[row][t + 1]
         yield [model.vocabulary.tokens[i] if 0 <= n < length else None for i, n in zip(tokens, new)]

@@ -6,7 +6,7 @@ Letters: ``N`` batch, ``T`` steps, ``V`` vocabulary, ``E`` embedding, ``H`` hidd
 import functools
 from typing import Any, Optional
 
-from gluonbook import _check
+from gluonbook import _check, training
 from gluonbook._mxnet import gluon, nd
 
 CELLS = ("rnn", "rnn_relu", "gru", "lstm")
@@ -49,10 +49,10 @@ class LanguageModel(gluon.HybridBlock):
         num_layers = _check.integer("num_layers", num_layers, at_least=1)
         dropout = _check.number("dropout", dropout, at_least=0, below=1)
         layer = {
-            "rnn": functools.partial(gluon.rnn.RNN, activation="tanh"),
-            "rnn_relu": functools.partial(gluon.rnn.RNN, activation="relu"),
-            "gru": gluon.rnn.GRU,
-            "lstm": gluon.rnn.LSTM,
+            "rnn": functools.partial(_LAYERS["RNN"], activation="tanh"),
+            "rnn_relu": functools.partial(_LAYERS["RNN"], activation="relu"),
+            "gru": _LAYERS["GRU"],
+            "lstm": _LAYERS["LSTM"],
         }[_check.choice("cell", cell, CELLS)]
         with self.name_scope():
             if embedding_size is None:
@@ -65,16 +65,20 @@ class LanguageModel(gluon.HybridBlock):
             self.layers = gluon.nn.HybridSequential()
             for i in range(num_layers):
                 self.layers.add(layer(hidden_size=num_hiddens, input_size=num_hiddens if i else input_size))
-            self.dropout = gluon.nn.Dropout(dropout)
+            self.dropout = gluon.nn.Dropout(dropout) if dropout else None  # one of 0 would copy
             self.dense = gluon.nn.Dense(vocab_size, flatten=False, in_units=num_hiddens)
 
     def hybrid_forward(self, F: Any, inputs: Any, *state: Any) -> Any:
-        X = self.embed(F, F.transpose(inputs))  # (T, N, V or E)
+        return self.unroll(F, F.transpose(inputs), *state)
+
+    def unroll(self, F: Any, tokens: Any, *state: Any) -> Any:
+        """Return what a call returns, of tokens (T, N)."""
+        X = self.embed(F, tokens)  # (T, N, V or E)
         each = len(state) // len(self.layers)
         new_state: list[Any] = []
         for i, layer in enumerate(self.layers):
             H, after = layer(X, list(state[i * each : (i + 1) * each]))  # (T, N, H), [(1, N, H), ...]
-            X = self.dropout(H)
+            X = self.drop(H)
             new_state += after
         return self.dense(X), *new_state  # (T, N, V)
 
@@ -82,24 +86,50 @@ class LanguageModel(gluon.HybridBlock):
         """Return each token's vector: one-hot (…, V), or of the embedding (…, E)."""
         if self.embedding is None:
             return F.one_hot(tokens, depth=self.vocab_size)
-        return self.dropout(self.embedding(tokens))
+        return self.drop(self.embedding(tokens))
+
+    def drop(self, X: Any) -> Any:
+        """Return values as training drops some of them."""
+        return X if self.dropout is None else self.dropout(X)
 
     def begin_state(self, batch_size: int, ctx: Any) -> list[Any]:
         """Return the zero state: for each layer one (1, N, H) array, and a second one for an LSTM's cell."""
         return [state for layer in self.layers for state in layer.begin_state(batch_size, func=nd.zeros, ctx=ctx)]
 
 
+class _Joined:
+    """What makes a recurrent layer of Gluon's join its parameters as rows of H numbers.
+
+    The operator takes them as one vector, and MXNet joins vectors, as Gluon has it, five times slower than matrices
+    (``benchmarks/RESULTS.md``).
+    """
+
+    _hidden_size: int
+    _mode: str
+
+    def _forward_kernel(self, F: Any, inputs: Any, states: list[Any], lengths: Any, **params: Any) -> Any:
+        H = self._hidden_size
+        parts = [params[f"l0_{part}_{kind}"] for kind in ("weight", "bias") for part in ("i2h", "h2h")]
+        joined = F.concat(*[part.reshape((-1, H)) for part in parts], dim=0).reshape(-1)
+        Y, *states = F.RNN(inputs, joined, *states, state_size=H, num_layers=1, mode=self._mode, state_outputs=True)
+        return Y, states
+
+
+_LAYERS: dict[str, Any] = {name: type(name, (_Joined, getattr(gluon.rnn, name)), {}) for name in ("RNN", "GRU", "LSTM")}
+
+
 class NextTokenLoss(gluon.HybridBlock):
     """A language model and its mean cross-entropy in one graph, which runs in one call.
 
-    Called with inputs (N, T), labels (N, T) and a state, it returns the loss (1,) and the state after the last step.
+    Called with inputs (T, N), labels (T, N), time first, and a state, it returns the loss (1,) and the state after the
+    last step.
     """
 
     def __init__(self, model: LanguageModel) -> None:
         super().__init__()
         self.model = model
-        self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
 
     def hybrid_forward(self, F: Any, inputs: Any, labels: Any, *state: Any) -> Any:
-        logits, *state = self.model(inputs, *state)
-        return F.mean(self.loss(logits.reshape((-3, 0)), F.transpose(labels).reshape((-1,)))), *state
+        logits, *state = self.model.unroll(F, inputs, *state)
+        logits, labels = logits.reshape((-3, 0)), labels.reshape((-1,))  # (T*N, V), (T*N,)
+        return training.mean_cross_entropy(F, logits, labels, self.model.vocab_size), *state

@@ -1,9 +1,9 @@
 """Training of a lyrics model: epochs over adjacent batches, perplexities, samples, checkpoints, resume."""
 
+import functools
 import math
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from gluonbook import _check, _files, devices, runs, training
 from gluonbook._models import DESCRIPTION
 from gluonbook._mxnet import autograd, gluon, mx, nd
+from gluonbook.distributed import group as groups
 from gluonbook.lyrics.batches import batches_adjacent
 from gluonbook.lyrics.evaluation import evaluate_tail
 from gluonbook.lyrics.generation import encode_prefixes, generate
@@ -18,7 +19,6 @@ from gluonbook.lyrics.saved import ARCHITECTURE, TrainedModel, save_model
 from gluonbook.lyrics.tokens import tokenize
 from gluonbook.lyrics.vocabulary import Vocabulary
 
-CHECKPOINT = training.CHECKPOINT
 PREFIXES = ("分开", "不分开")
 SAMPLE_LENGTH = 50
 # What changes the numbers of a run: a resumed one takes these from its checkpoint.
@@ -61,6 +61,7 @@ def train(
     checkpoint_every: int = 1,
     seed: int = 0,
     device: Any = "auto",
+    kvstore: Optional[str] = None,
     resume: bool = False,
     progress: bool = False,
 ) -> TrainedModel:
@@ -70,17 +71,22 @@ def train(
     step hybridized. Each epoch draws its random numbers from the seed and its own number, so a run that was stopped
     and resumed gives the numbers of one that was not.
 
+    Among several workers (``gluonbook launch``) each takes its share of every batch's rows. In ``dist_sync`` the
+    numbers are those of one worker with the whole batch, but for rounding and what dropout draws. In ``dist_async``
+    each push is a step of its own with a worker's share, the schedule follows the servers' steps, the training
+    perplexity is that of worker 0's share, and a resumed run begins Adam's moments anew.
+
     Args:
         text: the corpus, of any length that fills a batch.
         out: folder for checkpoints and the model; None writes nothing. A folder that holds another training is refused,
-            and one that holds this very training, done, is not trained again.
+            and one that holds this very training, done, is not trained again. Worker 0 alone reads and writes it.
         level: tokens are ``"char"`` or ``"word"`` (jieba).
         cell: ``"rnn"`` (tanh), ``"rnn_relu"``, ``"gru"`` or ``"lstm"``.
         num_hiddens: H, at least 1.
         num_layers: recurrent layers, at least 1.
         embedding_size: at least 1; None feeds one-hot vectors.
         dropout: from 0 to below 1.
-        batch_size: N, at least 1.
+        batch_size: N, of all workers together, at least one row each.
         num_steps: T, at least 1.
         num_epochs: at least 1; more than before may be given to a resumed run.
         lr: the first epoch's learning rate, above 0.
@@ -94,11 +100,13 @@ def train(
         checkpoint_every: epochs between checkpoints in ``out``, at least 1. Ctrl-C writes one in any case.
         seed: at least 0.
         device: as ``gluonbook.device`` takes it.
+        kvstore: how several workers train together, ``"dist_sync"`` or ``"dist_async"``; None is ``"dist_sync"`` in a
+            process that ``gluonbook launch`` started, and alone elsewhere.
         resume: go on from the checkpoint in ``out``.
         progress: show a progress bar and sample lines.
 
     Returns:
-        TrainedModel; with ``out`` it is also written there.
+        TrainedModel; with ``out`` it is also written there. The held-out perplexities are worker 0's alone.
 
     Raises:
         ValueError: an argument is out of range, the text is too short, or it is not the one of the checkpoint.
@@ -119,10 +127,15 @@ def train(
     corpus, tail = split(corpus, held_out, batch_size, num_steps)
     if keep == "best" and not len(tail):
         raise ValueError(f"keep='best' needs a held-out part: held_out={held_out} of {len(tokens)} tokens is none")
-    device = devices.device(device)
-    run = _Run(vocabulary, recipe, device)
-    if resume or (out is not None and runs.is_finished(Path(out), DESCRIPTION, recipe, fingerprint(text))):
-        run.restore(out, text)
+    group = groups.join(kvstore)
+    run = _Run(vocabulary, recipe, devices.device(device), group)
+    saved = runs.Saved(DESCRIPTION, recipe, fingerprint(text), "text", "a lyrics model")
+    state = groups.from_first(group, lambda: runs.saved_state(out, saved, resume))
+    if state is not None:
+        run.restore(*state)
+    run.begin(corpus)
+    if group.rank:
+        out, progress = None, False
     prefixes = _known_prefixes(vocabulary, level, tokens) if prefixes is None else list(prefixes)
     encode_prefixes(run.model(), prefixes)  # refuses unknown characters now, not after the first epochs
 
@@ -172,10 +185,13 @@ def split(corpus: np.ndarray, held_out: float, batch_size: int, num_steps: int) 
 class _Run:
     """A training as it stands: network, trainer, history, and the weights to keep."""
 
-    def __init__(self, vocabulary: Vocabulary, recipe: dict[str, Any], device: Any) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, recipe: dict[str, Any], device: Any, group: groups.Group = groups.ALONE
+    ) -> None:
         from gluonbook.lyrics.model import LanguageModel, NextTokenLoss
 
-        self.vocabulary, self.recipe, self.device = vocabulary, recipe, device
+        self.vocabulary, self.recipe, self.device, self.group = vocabulary, recipe, device, group
+        self.rows = groups.share(group, recipe["batch_size"])
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.net = LanguageModel(len(vocabulary), **{name: recipe[name] for name in ARCHITECTURE})
@@ -186,34 +202,49 @@ class _Run:
         self.step = NextTokenLoss(self.net)
         self.step.hybridize(static_alloc=True, static_shape=True)
         self.params = self.net._collect_params_with_prefix()
-        self.trainer = gluon.Trainer(self.net.collect_params(), "adam", {"learning_rate": recipe["lr"]})
+        self.trainer = gluon.Trainer(
+            self.net.collect_params(), "adam", {"learning_rate": recipe["lr"]}, **groups.trainer_settings(group)
+        )
         self.snapshot = self._snapshot()
 
     @property
     def epoch(self) -> int:
         return len(self.history)
 
+    def begin(self, corpus: np.ndarray) -> None:
+        """Let all workers start from the same weights."""
+        recipe = self.recipe
+        num_batches = sum(1 for _ in batches_adjacent(corpus, recipe["batch_size"], recipe["num_steps"]))
+        schedule = functools.partial(_rate_after, recipe, num_batches * self.group.size, self.epoch)
+        groups.begin(self.group, self.trainer, schedule)
+
     def train_epoch(self, corpus: np.ndarray, tail: np.ndarray, advance: Callable[[int], Any]) -> None:
-        recipe, start = self.recipe, time.perf_counter()
-        runs.seed_epoch(recipe["seed"], self.epoch + 1)
+        recipe, group, start = self.recipe, self.group, time.perf_counter()
+        N, T = recipe["batch_size"], recipe["num_steps"]
+        runs.seed_epoch(recipe["seed"], self.epoch + 1, group.rank)
         lr = runs.cosine(self.epoch / recipe["num_epochs"], recipe["lr"])
-        self.trainer.set_learning_rate(lr)
+        if not group.is_async:
+            self.trainer.set_learning_rate(lr)
         before = math.log(self.history[-1]["train"]) if self.history else None
         guard = training.LossGuard(self.epoch + 1, lr, before)
         gradients = [param.grad(self.device) for param in self.params.values()]
-        state = self.net.begin_state(recipe["batch_size"], self.device)
-        for X, Y in batches_adjacent(corpus, recipe["batch_size"], recipe["num_steps"]):
-            X, Y = (nd.array(tokens, ctx=self.device, dtype="int32") for tokens in (X, Y))
+        rows = self.rows.stop - self.rows.start
+        weight = nd.full(1, rows / N if group.is_sync else 1.0, ctx=self.device)  # of this worker's mean loss
+        state = self.net.begin_state(rows, self.device)
+        # (…, 2, T, rows)
+        pairs = np.array([(X[self.rows].T, Y[self.rows].T) for X, Y in batches_adjacent(corpus, N, T)])
+        # The whole epoch at once: MXNet waits for what it computes before it takes an array.
+        for X, Y in nd.array(pairs, ctx=self.device, dtype="int32"):
             state = [array.detach() for array in state]
             with autograd.record():
                 loss, *state = self.step(X, Y, *state)
-            loss.backward()
-            training.clip_gradients(gradients, recipe["theta"])
-            self.trainer.step(1)
+            loss.backward(weight)
+            groups.clipped_step(group, self.trainer, gradients, recipe["theta"])
             guard.add(loss)
             advance(X.size)
-        entry = {"epoch": self.epoch + 1, "train": training.perplexity(guard.mean()), "held_out": None, "lr": lr}
-        if len(tail):
+        mean = float(groups.total(group, guard.mean() * weight.asscalar())[0])
+        entry = {"epoch": self.epoch + 1, "train": training.perplexity(mean), "held_out": None, "lr": lr}
+        if len(tail) and group.rank == 0:
             entry["held_out"] = evaluate_tail(self.net, tail, self.device)
         entry["seconds"] = round(time.perf_counter() - start, 3)
         self._keep(entry)
@@ -221,8 +252,10 @@ class _Run:
         self.snapshot = self._snapshot()
 
     def _keep(self, entry: dict[str, Any]) -> None:
-        if self.recipe["keep"] == "best" and entry["held_out"] <= min(
-            (e["held_out"] for e in self.history), default=math.inf
+        if (
+            self.recipe["keep"] == "best"
+            and self.group.rank == 0
+            and entry["held_out"] <= min((e["held_out"] for e in self.history), default=math.inf)
         ):
             self.best = {name: runs.on_cpu(param.data()) for name, param in self.params.items()}
 
@@ -247,16 +280,12 @@ class _Run:
             self.save(folder, text)
             save_model(folder, self.model())
 
-    def restore(self, folder: Any, text: str) -> None:
-        arrays, info = training.load_checkpoint(folder)
-        if not {"recipe", "data", "history", "optimizer"} <= set(info):
-            raise ValueError(f"{Path(folder) / CHECKPOINT} is not a checkpoint of a lyrics model")
-        runs.check_resumable(folder, info, self.recipe, fingerprint(text), "text")
+    def restore(self, arrays: dict[str, Any], info: dict[str, Any]) -> None:
         for name, param in self.params.items():
             param.set_data(arrays[f"weight:{name}"].as_in_context(self.device))
         self.best = {name[len("best:") :]: array for name, array in arrays.items() if name.startswith("best:")}
         self.history = info["history"]
-        if self.history:
+        if self.history and not self.group.is_async and any(name.startswith("optimizer:") for name in arrays):
             training.restore_optimizer(self.trainer, arrays, info["optimizer"])
         self.snapshot = self._snapshot()
 
@@ -266,6 +295,11 @@ class _Run:
         kind = "best" if f"best:{next(iter(self.params))}" in arrays else "weight"
         weights = runs.weights_of(arrays, kind, list(self.params))
         return TrainedModel(weights, self.vocabulary, self.recipe, info["history"])
+
+
+def _rate_after(recipe: dict[str, Any], steps: int, epochs_done: int, num_update: int) -> float:
+    """Return the learning rate after so many updates, of which an epoch has ``steps``, in a run that goes on."""
+    return runs.cosine(min((epochs_done + num_update // steps) / recipe["num_epochs"], 1.0), recipe["lr"])
 
 
 def fingerprint(text: str) -> str:

@@ -138,7 +138,7 @@ def vgg_features(
         if own not in arrays:
             raise ValueError(f"the weights lack {own}, which {arch} needs")
         param.set_data(nd.array(arrays[own], ctx=device))
-    net.hybridize()
+    net.hybridize(static_alloc=True)
     strides, margin = _geometry(names)
     equal = dict.fromkeys
     return Features(

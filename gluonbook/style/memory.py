@@ -8,8 +8,8 @@ from gluonbook import _memory
 from gluonbook._mxnet import mx
 from gluonbook.style.features import Features
 
-WHOLE = 2.6  # peak over the sum of all outputs in the network, forward and backward: measured 2.1 to 2.4
-TILED = 4.5  # the same of a tile: measured 4.0, for up to four sizes of tiles keep their memory
+WHOLE = 3.2  # peak over the sum of all outputs in the network, forward and backward: measured 1.9 (VGG) to 3.1
+TILED = 5.0  # the same of a tile: measured up to 4.9, for several sizes of tiles keep their memory
 PICTURES = 34  # float32 pictures of the stage's size: L-BFGS remembers 20, the rest are content, tests and drafts
 SMALLEST_TILE = 2  # a tile's own side, in margins
 

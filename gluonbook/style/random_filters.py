@@ -52,7 +52,7 @@ def random_features(height: int, width: int, seed: int, device: Any) -> Features
     num_levels = num_levels_of(height, width)
     net = _pyramid(num_levels, _draw(_check.integer("seed", seed, at_least=0)))
     net.collect_params().reset_ctx(device)
-    net.hybridize()
+    net.hybridize(static_alloc=True)
     levels = [2**level for level in range(num_levels)]
     grey = f"grey{content_level(num_levels)}"
     style = [f"{kind}{level}" for level in range(num_levels) for kind in ("filters", "sums")]

@@ -18,6 +18,7 @@ from .gradients import sgd as sgd
 from .interrupts import interruptible as interruptible
 from .losses import LossGuard as LossGuard
 from .losses import NonFiniteLoss as NonFiniteLoss
+from .losses import mean_cross_entropy as mean_cross_entropy
 from .losses import perplexity as perplexity
 from .supervised import EpochSums as EpochSums
 from .supervised import accuracy as accuracy

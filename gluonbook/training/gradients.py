@@ -32,10 +32,11 @@ def clip_gradients(gradients: Sequence[Any], theta: Optional[float]) -> Optional
     theta = _check.number("theta", theta, above=0)
     if not gradients:  # MXNet would end the process
         raise ValueError("gradients must be at least one array, got none")
-    norm = nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).sum().sqrt()  # (1,)
+    flat = [gradient.reshape(-1) for gradient in gradients]  # the same memory
+    norm = nd.add_n(*[nd.dot(gradient, gradient) for gradient in flat]).sqrt()  # (1,)
     scale = nd.minimum(theta / norm, 1)  # 1 where the norm is 0: theta / 0 is infinite
-    for gradient in gradients:
-        gradient[:] = nd.broadcast_mul(gradient, scale.reshape((1,) * gradient.ndim))
+    for gradient in flat:
+        nd.broadcast_mul(gradient, scale, out=gradient)
     return norm
 
 
@@ -58,4 +59,7 @@ def sgd(params: Sequence[Any], lr: float, batch_size: int) -> None:
     [0.5, 1.0]
     """
     for param in params:
-        param[:] = param - lr * param.grad / batch_size
+        descent = lr * param.grad
+        if batch_size != 1:
+            descent /= batch_size
+        nd.elemwise_sub(param, descent, out=param)

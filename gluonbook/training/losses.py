@@ -1,7 +1,10 @@
-"""Losses of a run: the guard against those that are not finite, and perplexity."""
+"""Losses of a run: cross-entropy, the guard against losses that are not finite, and perplexity."""
 
+import functools
 import math
 from typing import Any, Optional
+
+from gluonbook import _mxnet
 
 LARGEST_EXPONENT = 709.0  # exp of more is no float64
 HUGE = 1e6  # a loss that is told by its power of ten
@@ -60,6 +63,41 @@ class LossGuard:
                 f"last finite loss: {said}. Take a smaller learning rate"
             )
         self.losses.append(loss)
+
+
+def mean_cross_entropy(F: Any, logits: Any, labels: Any, num_classes: int) -> Any:
+    """Return a batch's mean cross-entropy: ``gluon.loss.SoftmaxCrossEntropyLoss``, with a backward pass that is quick.
+
+    The gradient of the softmax's logarithm has a fast kernel, oneDNN's, on processors with AVX-512 only; elsewhere it
+    takes six to nine times as long as the operator (``benchmarks/RESULTS.md``). There the gradient is what it is by
+    hand, softmax less one-hot labels, and the logits' product with it carries it.
+
+    Args:
+        F: ``nd``, or ``symbol`` in a hybridized block.
+        logits: (M, K) float32.
+        labels: (M,) of any dtype, from 0 to K - 1.
+        num_classes: K.
+
+    Returns:
+        (1,) float32, in nats.
+
+    >>> from gluonbook import nd
+    >>> round(perplexity(mean_cross_entropy(nd, nd.zeros((2, 4)), nd.array([0, 3]), 4).asscalar()), 3)
+    4.0
+    """
+    if _has_fast_gradient():
+        return F.mean(-F.pick(F.log_softmax(logits), labels))
+    fixed = F.BlockGrad(logits)
+    losses = -F.pick(F.log_softmax(fixed), labels)  # (M,)
+    slopes = F.softmax(fixed) + F.one_hot(labels, depth=num_classes, on_value=-1)  # (M, K), of the losses' sum
+    carrier = F.dot(logits.reshape(-1), slopes.reshape(-1)) / F.sum(F.ones_like(losses))
+    return F.mean(losses) + (carrier - F.BlockGrad(carrier))
+
+
+@functools.lru_cache(maxsize=1)
+def _has_fast_gradient() -> bool:
+    """Say whether oneDNN has its kernel for the gradient of ``log_softmax`` here."""
+    return _mxnet.kernels() == _mxnet.AVX512
 
 
 def perplexity(mean_cross_entropy: float) -> float:
