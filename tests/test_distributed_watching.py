@@ -97,6 +97,21 @@ def test_a_launcher_that_was_halted_goes_on(job):
     assert launcher.wait(20) == 0
 
 
+def test_a_job_whose_machine_was_halted_goes_on(job):
+    """The members wake up later than the launcher: none has said anything meanwhile."""
+    job.set(SILENCE=3.0)
+    launcher = job.start("join(); time.sleep(1)")
+    job.wait_for("rank1")
+    processes = [launcher.pid, *job.processes()]
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    time.sleep(3.5)
+    for process in processes:
+        os.kill(process, signal.SIGCONT)
+        time.sleep(0.1)
+    assert launcher.wait(20) == 0
+
+
 def test_a_launcher_that_was_halted_between_hearing_and_judging_goes_on(job, monkeypatch):
     check, halted = Watch._check, []
 

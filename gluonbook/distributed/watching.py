@@ -31,6 +31,7 @@ LEAVE_TIME = 20.0  # from the last worker's end to that of the servers
 HELLO_TIME = 10.0  # in which whoever connects says the token
 SEND_TIME = 5.0
 POLL = 0.1
+LONGEST_STEP = 1.0  # of the watch's clock
 
 LONGEST_HELLO = 4096  # bytes
 ROLES = ("scheduler", "server", "worker")
@@ -45,7 +46,7 @@ class Member:
     """A process of the job, as the watch knows it."""
 
     connection: socket.socket
-    heard: float  # time.monotonic() of the last word
+    heard: float  # when it last spoke, by the watch's clock
     received: bytes = b""
     role: str = ""  # empty until it has said the token
     host: str = ""
@@ -68,6 +69,9 @@ class Member:
 
 class Watch:
     """Waits for the members of a job, lets them begin, and stays until the last one has ended.
+
+    Its clock counts the seconds in which it listens. It stands still while the launcher is halted (Ctrl-Z) or its whole
+    machine is (a closed laptop): that is nobody's silence.
 
     Args:
         num_workers, num_servers: at least 1 each; there is one scheduler.
@@ -100,7 +104,8 @@ class Watch:
         self.place = f"{address}:{self.listener.getsockname()[1]}"
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.listener, selectors.EVENT_READ)
-        self.beaten = time.monotonic()
+        self.clock = 0.0
+        self.looked = self.beaten = time.monotonic()
 
     def guard(self, fault: Callable[[], Optional[str]] = lambda: None) -> None:
         """Watch over the job until it is over.
@@ -165,7 +170,7 @@ class Watch:
 
     def _until(self, condition: Callable[[], bool], pressed: list[int], seconds: Optional[float] = None) -> bool:
         """Hear the members until a condition holds; False after ``seconds``. Raises when one fails, and for Ctrl-C."""
-        end = None if seconds is None else time.monotonic() + seconds
+        end = None if seconds is None else self.clock + seconds
         while True:
             self._hear()
             self._check()
@@ -173,27 +178,23 @@ class Watch:
                 raise KeyboardInterrupt
             if condition():
                 return True
-            if end is not None and time.monotonic() > end:
+            if end is not None and self.clock > end:
                 return False
 
     def _wait_for(self, members: Sequence[Member], seconds: float, pressed: Sequence[int] = ()) -> None:
         """Hear the members until some are gone, at most ``seconds``, whatever happens meanwhile."""
-        end = time.monotonic() + seconds
-        while not all(member.gone for member in members) and time.monotonic() < end and not pressed:
+        end = self.clock + seconds
+        while not all(member.gone for member in members) and self.clock < end and not pressed:
             self._hear()
 
     def _check(self) -> None:
         """Raise for the first member that failed."""
-        # A watch that was halted itself must read what came meanwhile, before it takes anyone for silent.
-        now = time.monotonic()
-        if any(member.status is None and now - member.heard > SILENCE for member in self._known()):
-            self._hear()
         for member in self._known():
             if member.status:
                 raise JobFailed(f"{member} ended with status {member.status}")
             if member.status is None and member.gone:
                 raise JobFailed(f"{member} was killed or cut off")
-            if member.status is None and now - member.heard > SILENCE:
+            if member.status is None and self.clock - member.heard > SILENCE:
                 raise JobFailed(f"{member} was silent for {SILENCE:g} s")
 
     def _stop(self) -> None:
@@ -219,15 +220,18 @@ class Watch:
 
     def _hear(self) -> None:
         """Take what has come within a moment, and give a sign of life."""
-        # Whoever was halted within the first one comes out of it with nothing, whatever there is.
-        for key, _ in self.selector.select(POLL) or self.selector.select(0):
+        ready = self.selector.select(POLL)
+        now = time.monotonic()
+        self.clock += min(now - self.looked, LONGEST_STEP)
+        self.looked = now
+        for key, _ in ready:
             if key.fileobj is self.listener:
                 self._accept()
             else:
                 self._receive(key.data)
-        now = time.monotonic()
-        for member in [member for member in self.members if not member.role and now - member.heard > HELLO_TIME]:
-            self._drop(member)
+        for member in self.members.copy():
+            if not member.role and self.clock - member.heard > HELLO_TIME:
+                self._drop(member)
         if now - self.beaten > HEARTBEAT:
             self.beaten = now
             self._send(self.members, {"beat": True})
@@ -235,7 +239,7 @@ class Watch:
     def _accept(self) -> None:
         connection, _ = self.listener.accept()
         connection.settimeout(SEND_TIME)
-        member = Member(connection, time.monotonic())
+        member = Member(connection, self.clock)
         self.members.append(member)
         self.selector.register(connection, selectors.EVENT_READ, member)
 
@@ -250,7 +254,7 @@ class Watch:
         *lines, member.received = (member.received + received).split(b"\n")
         for line in lines:
             if member.role:
-                member.heard = time.monotonic()
+                member.heard = self.clock
                 self._take(member, json.loads(line))
             elif not self._greet(member, line):
                 self._drop(member)
