@@ -148,7 +148,7 @@ def test_a_worker_that_is_killed_stops_the_job_and_resume_gives_the_numbers_of_a
     right = lyrics.train(text, None, num_epochs=60, device="cpu", **SETTINGS)
     resumed = lyrics.load_model(out)
     assert [entry["epoch"] for entry in resumed.history] == list(range(1, 61))
-    assert np.allclose(losses(resumed), losses(right), rtol=5e-3, atol=0)  # rounding grows over 60 epochs
+    assert np.allclose(losses(resumed), losses(right), rtol=1e-3, atol=0)  # rounding grows over 60 epochs
 
 
 @pytest.mark.slow
@@ -205,12 +205,12 @@ def test_servers_that_do_not_wait_learn_and_are_resumed(corpus, tmp_path, job):
     assert finish(job(*command, "--epochs", "6"))[0] == 0
     first = lyrics.load_model(out).history
     assert [entry["epoch"] for entry in first] == list(range(1, 7))
-    assert first[-1]["train"] < 0.6 * first[0]["train"]
-    assert finish(job(*command, "--epochs", "12", "--resume"))[0] == 0
+    assert first[-1]["train"] < 0.8 * first[0]["train"]  # 0.32 to 0.45 in 21 runs, whose steps come as they come
+    assert finish(job(*command, "--epochs", "24", "--resume"))[0] == 0
     history = lyrics.load_model(out).history
     assert history[:6] == first
-    assert [entry["epoch"] for entry in history] == list(range(1, 13))
-    assert history[-1]["train"] < history[5]["train"]
+    assert [entry["epoch"] for entry in history] == list(range(1, 25))
+    assert history[-1]["train"] < 0.8 * history[5]["train"]  # 0.23 to 0.38 in 12 runs
 
 
 @pytest.mark.slow
